@@ -1,0 +1,1 @@
+"""Bundles on storage: finding, reading and writing them."""

@@ -1,0 +1,257 @@
+"""Writing a bundle tensor by tensor.
+
+Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleWriter``).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tfbundle.bundle.locate import PathLike
+from tfbundle.errors import BundleExistsError, FormatError, UnsupportedError
+from tfbundle.format.dtypes import STRING, DataType, data_type_of, named_data_type
+from tfbundle.format.entries import HEADER_KEY, BundleEntry, BundleHeader
+from tfbundle.format.index import encode_index
+from tfbundle.format.naming import (
+    INDEX_SUFFIX,
+    data_filename,
+    index_filename,
+    name_to_key,
+    strip_data_suffix,
+)
+from tfbundle.format.payload_checksum import payload_checksum
+from tfbundle.format.strings import encode_strings
+from tfbundle.sstable.checksum import mask_crc32c
+from tfbundle.storage.base import Stage, StagedFile, Storage
+from tfbundle.storage.local import LocalStorage
+
+IfExists = Literal["error", "replace"]
+
+_CHUNK_NBYTES = 8 << 20
+
+
+class BundleWriter:
+    """Writes one bundle with one shard, published when the ``with`` block ends and discarded if it raises.
+
+    Payloads go to storage as they are added, in that order; only index entries stay in memory. Not thread-safe. Made by
+    ``create_bundle``.
+
+    Example:
+        >>> import tfbundle, tempfile, os
+        >>> prefix = os.path.join(tempfile.mkdtemp(), "model")
+        >>> with tfbundle.create(prefix) as writer:
+        ...     writer.add("w", np.ones(2, np.float32))
+        ...     writer.add("step", np.int64(7))
+        >>> tfbundle.open(prefix)["step"]
+        array(7)
+    """
+
+    def __init__(self, prefix: str, stage: Stage, alignment: int) -> None:
+        self.prefix = prefix
+        self._stage = stage
+        self._alignment = alignment
+        self._data: StagedFile | None = None
+        self._offset = 0
+        self._entries: dict[bytes, BundleEntry] = {}
+
+    def __enter__(self) -> BundleWriter:
+        return self
+
+    def __exit__(self, exception_type: object, *rest: object) -> None:
+        try:
+            if exception_type is None:
+                self._publish()
+        finally:
+            self._stage.discard()
+
+    def add(self, name: str, value: ArrayLike, *, dtype: str | None = None) -> None:
+        """Append a tensor.
+
+        Args:
+            name: not empty, not added before.
+            value: an array or scalar; bytes, text (stored as UTF-8) or an object array of them for a string tensor.
+            dtype: name of the element type where numpy cannot tell it, such as ``"bfloat16"`` for uint16 bit
+                patterns or ``"qint8"`` for int8.
+
+        Raises:
+            ValueError: the name is empty or taken, or ``dtype`` does not fit the array.
+            UnsupportedError: TensorFlow has no such dtype.
+        """
+        array = np.asarray(value)
+        element = data_type_of(array.dtype) if dtype is None else named_data_type(dtype)
+        if element == STRING:
+            self._append(name, element, array.shape, memoryview(encode_strings(_string_elements(array))))
+            return
+        if not element.is_memcpy:
+            raise UnsupportedError(f"tensor {name!r} of dtype {element.name} cannot be written from an array")
+        if array.dtype.itemsize != element.nbytes:
+            raise ValueError(
+                f"tensor {name!r}: dtype {element.name} takes {element.nbytes} bytes an element, "
+                f"the array of {array.dtype} has {array.dtype.itemsize}"
+            )
+        native = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        self._append(name, element, array.shape, native.reshape(-1).view(np.uint8).data)
+
+    def add_payload(self, name: str, dtype: str, shape: tuple[int, ...], payload: bytes) -> None:
+        """Append a tensor from the bytes that ``BundleReader.payload`` gave, such as a variant's.
+
+        Raises:
+            ValueError: the name is empty or taken.
+            FormatError: ``payload`` does not fit ``dtype`` and ``shape``.
+        """
+        element = named_data_type(dtype)
+        expected = math.prod(shape) * element.nbytes
+        if element.is_memcpy and len(payload) != expected:
+            raise FormatError(f"payload has {len(payload)} bytes; expected size {expected}", "", f"tensor {name!r}")
+        self._append(name, element, shape, memoryview(payload))
+
+    def _append(self, name: str, element: DataType, shape: tuple[int, ...], payload: memoryview) -> None:
+        key = name_to_key(name)
+        if key == HEADER_KEY:
+            raise ValueError("a tensor needs a name; the empty key is the header's")
+        if key in self._entries:
+            raise ValueError(f"Adding duplicate key: {name}")
+        if self._data is None:
+            self._data = self._stage.create(data_filename(self.prefix, 0, 1))
+        checksum = payload_checksum(element, math.prod(shape))
+        for start in range(0, len(payload), _CHUNK_NBYTES):
+            piece = payload[start : start + _CHUNK_NBYTES]
+            checksum.update(piece)
+            self._data.write_at(self._offset + start, piece)
+        self._entries[key] = BundleEntry(
+            dtype=element.number,
+            shape=tuple(int(size) for size in shape),
+            offset=self._offset,
+            size=len(payload),
+            crc32c=mask_crc32c(checksum.finish()),
+        )
+        self._offset += len(payload)
+        self._pad()
+
+    def _pad(self) -> None:
+        padding = -self._offset % self._alignment
+        if padding and self._data is not None:
+            self._data.write_at(self._offset, bytes(padding))
+            self._offset += padding
+
+    def _publish(self) -> None:
+        if self._data is None:
+            self._stage.create(data_filename(self.prefix, 0, 1))
+        publish_index(self._stage, self.prefix, BundleHeader(), self._entries)
+
+
+def create_bundle(
+    prefix: PathLike,
+    /,
+    *,
+    if_exists: IfExists = "error",
+    alignment: int = 1,
+    storage: Storage | None = None,
+) -> BundleWriter:
+    """Start a bundle.
+
+    Args:
+        prefix: where; directories that are missing are made.
+        if_exists: ``"error"`` refuses to touch a bundle that is there; ``"replace"`` puts the new one in its place.
+        alignment: payloads start at multiples of this many bytes.
+        storage: where to write; the local file system by default.
+
+    Raises:
+        BundleExistsError: there is a bundle already.
+        ValueError: ``alignment`` is less than 1.
+
+    Example:
+        >>> import tfbundle, tempfile, os
+        >>> with tfbundle.create(os.path.join(tempfile.mkdtemp(), "model"), alignment=64) as writer:
+        ...     writer.add("w", np.ones(2, np.float32))
+    """
+    if alignment < 1:
+        raise ValueError(f"alignment is {alignment}, expected at least 1")
+    storage = storage or LocalStorage()
+    text = os.fspath(prefix)
+    check_target(text, 1, if_exists, storage)
+    return BundleWriter(text, storage.stage(replace=if_exists == "replace"), alignment)
+
+
+def check_target(prefix: str, num_shards: int, if_exists: IfExists, storage: Storage) -> None:
+    """Refuse a target that is there already, unless it may be replaced.
+
+    Raises:
+        BundleExistsError: one of its files exists.
+        ValueError: no such choice of ``if_exists``.
+    """
+    if if_exists not in ("error", "replace"):
+        raise ValueError(f"if_exists is {if_exists!r}, expected 'error' or 'replace'")
+    files = [
+        index_filename(prefix),
+        *(data_filename(prefix, shard, num_shards) for shard in range(num_shards)),
+    ]
+    for path in files if if_exists == "error" else ():
+        if storage.exists(path):
+            raise BundleExistsError("exists already; --force (if_exists='replace') would replace it", path)
+
+
+def publish_index(stage: Stage, prefix: str, header: BundleHeader, entries: Mapping[bytes, BundleEntry]) -> int:
+    """Write the index beside the staged shards and publish them all; return the index' size in bytes."""
+    path = index_filename(prefix)
+    file = stage.create(path)
+    parts: list[bytes] = []
+    encode_index(parts.append, header, ((key, entries[key]) for key in sorted(entries)))
+    data = b"".join(parts)
+    file.write_at(0, data)
+    stage.publish(last=path)
+    return len(data)
+
+
+def remove_stale_shards(prefix: str, num_shards: int, storage: Storage) -> None:
+    """Remove data files that a replaced bundle left behind: the same prefix, another number of shards."""
+    directory, base = os.path.split(prefix)
+    current = {os.path.basename(data_filename(prefix, shard, num_shards)) for shard in range(num_shards)}
+    for name in storage.list_directory(directory):
+        if strip_data_suffix(name) == base and name not in current:
+            storage.remove(os.path.join(directory, name))
+
+
+def target_prefix(path: PathLike, source_prefix: str, storage: Storage) -> str:
+    """Return the prefix to write to.
+
+    Args:
+        path: a prefix, or its ``.index``; or a directory, given by a closing separator or because it exists, in
+            which the bundle takes the source's name.
+        source_prefix: where the bundle comes from.
+        storage: where ``path`` is.
+    """
+    text = os.fspath(path)
+    if text.endswith(os.sep) or storage.is_directory(text):
+        return os.path.join(text, os.path.basename(source_prefix))
+    return text.removesuffix(INDEX_SUFFIX)
+
+
+def save(prefix: PathLike, tensors: Mapping[str, ArrayLike], *, if_exists: IfExists = "error") -> None:
+    """Write tensors as a bundle, in the order given.
+
+    Raises:
+        BundleExistsError, ValueError, UnsupportedError: as ``create_bundle`` and ``BundleWriter.add``.
+
+    Example:
+        >>> import tfbundle, tempfile, os
+        >>> tfbundle.save(os.path.join(tempfile.mkdtemp(), "model"), {"w": np.ones(2, np.float32)})
+    """
+    with create_bundle(prefix, if_exists=if_exists) as writer:
+        for name, value in tensors.items():
+            writer.add(name, value)
+
+
+def _string_elements(array: NDArray[Any]) -> list[bytes]:
+    values = array.reshape(-1).tolist()
+    encoded = [value.encode("utf-8") if isinstance(value, str) else value for value in values]
+    for value in encoded:
+        if not isinstance(value, bytes):
+            raise UnsupportedError(f"an object array may hold bytes or text, not {type(value).__name__}")
+    return encoded

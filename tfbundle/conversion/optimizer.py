@@ -1,0 +1,109 @@
+"""Telling optimizer state from weights, by names (TF1) and by the object graph (TF2).
+
+TF1: a slot is named after its variable, ``X/Adam`` beside ``X``, perhaps under a scope; optimizers of Keras put their name
+first, ``training/Adam/X/m``. TF2: an optimizer is a node of the object graph with slots, or one that holds a step counter
+and a learning rate. Its values may be stored under the model's path, and, in Keras 3, weights under the optimizer's path:
+so keys alone cannot tell.
+
+Source: TensorFlow ``python/training/slot_creator.py`` and the optimizers in ``python/training``; Keras
+``optimizers``; names found in published checkpoints.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from tfbundle.format.object_graph import TrackableObject
+
+_SLOT = re.compile(
+    r"(?P<variable>.+)(?:"
+    r"/(?:Adam|AdamW|LazyAdam|AdamWeightDecay|AdaMax|Adamax|Nadam|NadamOptimizer|AMSGrad|LAMB|LARS|Momentum|MomentumW"
+    r"|RMSProp|Adagrad|AdagradDA|Adadelta|Ftrl|ProximalAdagrad|PowerSign|AddSign|Adafactor)(?:Optimizer)?(?:_\d+)?"
+    r"|/(?:adam|lamb|lars)_(?:m|v)(?:_\d+)?"
+    r"|_slot_(?:m|v|vr|vc)"
+    r")"
+)
+_ACCUMULATED_POWER = re.compile(r"(?:.*/)?beta[12]_power(?:_\d+)?")
+_KERAS = re.compile(r"(?:.*/)?(?:SGD|RMSprop|Adagrad|Adadelta|Adam|AdamW|Adamax|Nadam|Ftrl)(?:_\d+)?/(?P<rest>.+)")
+_KERAS_SLOT = re.compile(
+    r"(?P<variable>.+)/(?:m|v|vhat|rms|mg|momentum|velocity|accumulator|linear|accum_grad|accum_var)(?:_\d+)?"
+)
+_HYPERPARAMETER = re.compile(
+    r"(?:iterations?|iter|decay|lr|learning_rate(?:_power)?|momentum|rho|beta(?:_[12])?|epsilon"
+    r"|l[12]_regularization_strength)(?:_\d+)?"
+)
+_KERAS_WEIGHTS = re.compile(r"training(?:_\d+)?/[^/]+/Variable(?:_\d+)?")  # moments in TF1's Keras had no better name
+_OPTIMIZE_LOSS = re.compile(r"OptimizeLoss(?:_\d+)?/learning_rate")
+
+_SLOT_KEY = "/.OPTIMIZER_SLOT/"
+_STEP_COUNTERS = frozenset({"iter", "iterations", "_iterations"})
+_RATES = frozenset({"learning_rate", "_learning_rate", "_current_learning_rate", "_variables"})
+_MODEL_VARIABLES = "_trainable_variables"
+
+
+def find_optimizer_state(names: Collection[str], object_graph: Sequence[TrackableObject] = ()) -> frozenset[str]:
+    """Return the names of the tensors that an optimizer keeps for itself.
+
+    Args:
+        names: of all tensors.
+        object_graph: of a TF2 checkpoint; empty for others.
+
+    Example:
+        >>> sorted(find_optimizer_state({"w", "w/Adam", "w/Adam_1", "beta1_power", "Adam"}))
+        ['beta1_power', 'w/Adam', 'w/Adam_1']
+    """
+    known = frozenset(names)
+    by_name = {name for name in known if _is_state_by_name(name, known)}
+    return frozenset(by_name | (known & _state_keys(object_graph)))
+
+
+def _is_state_by_name(name: str, names: frozenset[str]) -> bool:
+    if _SLOT_KEY in name or _ACCUMULATED_POWER.fullmatch(name):
+        return True
+    if (slot := _SLOT.fullmatch(name)) and any(tail in names for tail in _path_tails(slot["variable"])):
+        return True
+    if (keras := _KERAS.fullmatch(name)) and _is_keras_state(keras["rest"], names):
+        return True
+    return bool(_KERAS_WEIGHTS.fullmatch(name) or _OPTIMIZE_LOSS.fullmatch(name))
+
+
+def _is_keras_state(rest: str, names: frozenset[str]) -> bool:
+    """Judge what follows an optimizer's name in a path."""
+    slot = _KERAS_SLOT.fullmatch(rest)
+    return bool(_HYPERPARAMETER.fullmatch(rest) or (slot and slot["variable"] in names))
+
+
+def _path_tails(path: str) -> Iterator[str]:
+    """Yield a path, then the path without its first part, and so on: an optimizer may stand in a scope."""
+    while path:
+        yield path
+        path = path.partition("/")[2]
+
+
+def _state_keys(graph: Sequence[TrackableObject]) -> set[str]:
+    optimizers = {number for number, node in enumerate(graph) if _is_optimizer(node)}
+    if not optimizers:
+        return set()
+    model = _reach(graph, [0], avoid=optimizers)
+    held = [child for number in optimizers for name, child in graph[number].children if name != _MODEL_VARIABLES]
+    slots = {slot.slot for number in optimizers for slot in graph[number].slot_variables}
+    state = (_reach(graph, [*optimizers, *held], avoid=set(), skip=_MODEL_VARIABLES) - model) | slots
+    return {key for number in state for key in graph[number].checkpoint_keys}
+
+
+def _is_optimizer(node: TrackableObject) -> bool:
+    names = {name for name, _ in node.children}
+    return bool(node.slot_variables or (names & _STEP_COUNTERS and names & _RATES))
+
+
+def _reach(graph: Sequence[TrackableObject], start: Iterable[int], avoid: Collection[int], skip: str = "") -> set[int]:
+    """Return the nodes that can be reached, not entering ``avoid`` and not following children called ``skip``."""
+    waiting = [number for number in start if number not in avoid]
+    seen = set(waiting)
+    while waiting:
+        for name, child in graph[waiting.pop()].children:
+            if child not in seen and child not in avoid and name != skip:
+                seen.add(child)
+                waiting.append(child)
+    return seen

@@ -1,0 +1,142 @@
+"""Which tensors become what: patterns on names, and the treatment of optimizer state."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+from tfbundle.format.dtypes import FLOAT32, dtype_name
+
+Action = Literal["cast", "keep", "copy", "drop"]
+"""Cast to the target dtype; keep a float32 tensor as it is; copy one of another dtype; leave it out."""
+
+OptimizerState = Literal["keep", "cast", "drop"]
+
+OPTIMIZER_STATE = "optimizer state"
+"""The reason given for tensors that ``optimizer`` decided about."""
+
+_REGEX_MARK = "re:"
+_VALUE_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which float32 tensors to cast, and which tensors to leave out.
+
+    Patterns are shell globs in which ``*`` also matches ``/``, or regular expressions after ``re:``, found anywhere in
+    the name. A TF2 key may be given without its closing ``/.ATTRIBUTES/VARIABLE_VALUE``.
+
+    Attributes:
+        keep: tensors that stay in their dtype.
+        only: when not empty, tensors outside it stay in their dtype.
+        drop: tensors that the output leaves out.
+        optimizer: ``"keep"`` leaves optimizer state float32, ``"cast"`` treats it like any tensor, ``"drop"`` leaves
+            it out. Second moments of Adam are so small that float16 turns many of them into zero, which
+            ruins continued training: hence the default.
+
+    Raises:
+        ValueError: no such choice for ``optimizer``, or a malformed regular expression.
+
+    Example:
+        >>> Selection(keep=("*/batch_norm*",), optimizer="drop").optimizer
+        'drop'
+    """
+
+    keep: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    optimizer: OptimizerState = "keep"
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in get_args(OptimizerState):
+            raise ValueError(f"optimizer is {self.optimizer!r}, expected one of {get_args(OptimizerState)}")
+        for pattern in (*self.keep, *self.only, *self.drop):
+            compile_pattern(pattern)
+
+
+class Decision(NamedTuple):
+    """What becomes of one tensor, and why."""
+
+    action: Action
+    reason: str
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Return the regular expression for a glob, or for what follows ``re:``.
+
+    Raises:
+        ValueError: a malformed regular expression.
+
+    Example:
+        >>> bool(compile_pattern("conv*/kernel").match("conv_1/kernel"))
+        True
+    """
+    if not pattern.startswith(_REGEX_MARK):
+        return re.compile(fnmatch.translate(pattern))
+    try:
+        return re.compile(f"(?s:.*?)(?:{pattern.removeprefix(_REGEX_MARK)})")
+    except re.error as error:
+        raise ValueError(f"pattern {pattern!r} is no regular expression: {error}") from error
+
+
+def match_names(patterns: Iterable[str], names: Collection[str]) -> dict[str, str]:
+    """Return the names that match, each with the first pattern that does.
+
+    Raises:
+        ValueError: a pattern matches no name, which is most often a slip; the message has close names.
+    """
+    found: dict[str, str] = {}
+    for pattern in patterns:
+        expression = compile_pattern(pattern)
+        matches = [name for name in names if _matches(expression, name)]
+        if not matches:
+            close = difflib.get_close_matches(pattern, names, 3, 0.4) if len(names) <= 10_000 else []
+            hint = f"; close names: {', '.join(close)}" if close else ""
+            raise ValueError(f"pattern {pattern!r} matches none of the {len(names)} tensors{hint}")
+        for name in matches:
+            found.setdefault(name, pattern)
+    return found
+
+
+def _matches(expression: re.Pattern[str], name: str) -> bool:
+    if expression.match(name):
+        return True
+    return name.endswith(_VALUE_SUFFIX) and bool(expression.match(name.removesuffix(_VALUE_SUFFIX)))
+
+
+def decide(dtypes: Mapping[str, int], selection: Selection, optimizer_state: Collection[str]) -> dict[str, Decision]:
+    """Decide for every tensor what becomes of it.
+
+    Args:
+        dtypes: number of each tensor's element type, by name.
+        selection: what the user asked for.
+        optimizer_state: names of the tensors that an optimizer keeps for itself.
+
+    Raises:
+        ValueError: a pattern matches nothing.
+
+    Example:
+        >>> decide({"w": 1, "step": 9}, Selection(), ())["step"]
+        Decision(action='copy', reason='int64')
+    """
+    keep = match_names(selection.keep, dtypes)
+    only = match_names(selection.only, dtypes)
+    drop = match_names(selection.drop, dtypes)
+
+    def decide_one(name: str, dtype: int) -> Decision:
+        is_state = name in optimizer_state
+        rules: tuple[tuple[bool, Action, str], ...] = (
+            (name in drop, "drop", f"--drop {drop.get(name)}"),
+            (is_state and selection.optimizer == "drop", "drop", OPTIMIZER_STATE),
+            (dtype != FLOAT32.number, "copy", dtype_name(dtype)),
+            (name in keep, "keep", f"--keep {keep.get(name)}"),
+            (bool(selection.only) and name not in only, "keep", "not in --only"),
+            (is_state and selection.optimizer == "keep", "keep", OPTIMIZER_STATE),
+        )
+        return next((Decision(action, why) for applies, action, why in rules if applies), Decision("cast", "float32"))
+
+    return {name: decide_one(name, dtype) for name, dtype in dtypes.items()}

@@ -1,0 +1,7 @@
+"""Values <-> the bytes of a bundle. Opens no file.
+
+``dtypes`` the element types and their width · ``entries`` header and entry messages · ``index`` the whole index ·
+``naming`` file and tensor names · ``payload_checksum`` which bytes a tensor's crc32c covers · ``strings`` string
+tensors · ``ordered_code`` keys of slices · ``object_graph`` the objects of a TF2 checkpoint · ``state`` the
+``checkpoint`` file.
+"""

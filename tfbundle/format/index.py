@@ -1,0 +1,108 @@
+"""A bundle's index: the header and all entries, decoded as they are asked for.
+
+Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleReader``), ``core/util/tensor_slice_reader``
+and ``c/checkpoint_reader.cc`` (``BuildV2VarMaps``) for which rows are slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from tfbundle.errors import FormatError
+from tfbundle.format.entries import (
+    HEADER_KEY,
+    BundleEntry,
+    BundleHeader,
+    decode_entry,
+    decode_header,
+    encode_entry,
+    encode_header,
+)
+from tfbundle.format.naming import key_to_name
+from tfbundle.format.ordered_code import encode_slice_key
+from tfbundle.sstable.reader import TableReader
+from tfbundle.sstable.writer import TableWriter
+
+_SLICE_KEY_START = b"\x00"
+
+
+class BundleIndex(Mapping[bytes, BundleEntry]):
+    """Entries of every row but the header, by key, in key order.
+
+    An entry is decoded, and its errors are raised, when it is asked for. Thread-safe.
+    """
+
+    def __init__(self, header: BundleHeader, rows: dict[bytes, bytes]) -> None:
+        self.header = header
+        self.rows = rows
+        self._slice_keys: frozenset[bytes] | None = None
+
+    def __getitem__(self, key: bytes) -> BundleEntry:
+        data = self.rows[key]
+        try:
+            return decode_entry(data)
+        except FormatError as error:
+            raise error.add_path("", f"tensor {key_to_name(key)!r}") from error
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.rows
+
+    def tensor_keys(self) -> Iterator[bytes]:
+        """Yield the keys of tensors: all rows but the slices that some partitioned tensor lists."""
+        slice_keys = self._find_slice_keys()
+        return (key for key in self.rows if key not in slice_keys)
+
+    def _find_slice_keys(self) -> frozenset[bytes]:
+        if self._slice_keys is None:
+            self._slice_keys = frozenset(self._iter_slice_keys())
+        return self._slice_keys
+
+    def _iter_slice_keys(self) -> Iterator[bytes]:
+        if not any(key.startswith(_SLICE_KEY_START) for key in self.rows):
+            return
+        for key, entry in self.items():
+            for extents in entry.slices:
+                yield encode_slice_key(key, extents)
+
+
+def decode_index(table: TableReader) -> BundleIndex:
+    """Decode the rows of an index table.
+
+    Raises:
+        FormatError: damage in the table, or a header that is missing or not usable.
+    """
+    iterator = table.iter_rows()
+    key, value = next(iterator, (None, b""))
+    if key != HEADER_KEY:
+        found = "no rows" if key is None else f"first key {key!r}"
+        raise FormatError(f"failed to seek to header entry: {found}, expected an empty key", "", "header")
+    try:
+        header = decode_header(value)
+    except FormatError as error:
+        raise error.add_path("", "header") from error
+    return BundleIndex(header, dict(iterator))
+
+
+def encode_index(
+    write: Callable[[bytes], object],
+    header: BundleHeader,
+    entries: Iterable[tuple[bytes, BundleEntry]],
+) -> None:
+    """Encode an index table, piece by piece.
+
+    Args:
+        write: called with successive bytes of the table.
+        header: goes first.
+        entries: (key, entry) in ascending key order.
+    """
+    writer = TableWriter(write)
+    writer.add(HEADER_KEY, encode_header(header))
+    for key, entry in entries:
+        writer.add(key, encode_entry(entry))
+    writer.finish()

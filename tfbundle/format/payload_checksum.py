@@ -1,0 +1,240 @@
+"""What a tensor's crc32c covers, fed chunk by chunk.
+
+Numbers: the payload's bytes. Strings and variants: the element sizes as fixed-width integers instead of the varints
+that are stored, the checksums in between as stored, and the contents::
+
+    string tensor  = size varint64 of each element | masked crc of all sizes | contents of each element
+    variant tensor = (size varint64 | contents | masked crc so far) for each element
+
+A string's size counts as 4 bytes, or 8 where it does not fit in 4; a variant's always as 8.
+
+Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``WriteStringTensor``, ``WriteVariantTensor``,
+``ReadStringTensor``, ``ReadVariantTensor``).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Protocol
+
+import numpy as np
+
+from tfbundle.errors import ChecksumError, FormatError
+from tfbundle.format.dtypes import STRING, VARIANT, DataType
+from tfbundle.sstable.checksum import crc32c, mask_crc32c, unmask_crc32c
+
+_MAX_VARINT_NBYTES = 10
+_CRC_NBYTES = 4
+
+Chunk = bytes | bytearray | memoryview
+
+
+class PayloadChecksum(Protocol):
+    """Takes a payload in chunks of any size and yields its crc32c, unmasked."""
+
+    def update(self, chunk: Chunk) -> None:
+        """Take the next bytes of the payload.
+
+        Raises:
+            FormatError: they break the structure of a string or variant payload.
+        """
+
+    def finish(self) -> int:
+        """Return the crc32c of the whole payload.
+
+        Raises:
+            FormatError: the payload ended too early.
+        """
+
+
+def payload_checksum(dtype: DataType, num_elements: int) -> PayloadChecksum:
+    """Return the checksum that fits a tensor's element type.
+
+    Example:
+        >>> checksum = payload_checksum(STRING, 1)
+        >>> checksum.update(bytes.fromhex("05d9c69c4368656c6c6f"))
+        >>> hex(mask_crc32c(checksum.finish()))
+        '0x29e0c0ec'
+    """
+    if dtype == STRING:
+        return _StringChecksum(num_elements)
+    if dtype == VARIANT:
+        return _VariantChecksum(num_elements)
+    return _PlainChecksum()
+
+
+class _PlainChecksum:
+    def __init__(self) -> None:
+        self._crc = 0
+
+    def update(self, chunk: Chunk) -> None:
+        self._crc = crc32c(chunk, self._crc)
+
+    def finish(self) -> int:
+        return self._crc
+
+
+class _StringChecksum:
+    """Sizes, then their checksum, then contents; knows after the sizes how many bytes must follow."""
+
+    def __init__(self, num_elements: int) -> None:
+        self._crc = 0
+        self._sizes_left = num_elements
+        self._pending = b""  # an unfinished varint, or part of the sizes' checksum
+        self._at_contents = False
+        self._contents_left = 0
+        self._empty = num_elements == 0  # such a payload may also have no bytes at all
+
+    def update(self, chunk: Chunk) -> None:
+        if not len(chunk):
+            return
+        self._empty = False
+        if not self._at_contents:
+            chunk = self._pending + bytes(chunk)
+            chunk = self._take_sizes(chunk)
+            chunk = self._take_sizes_checksum(chunk)
+        if self._at_contents:
+            self._take_contents(chunk)
+
+    def finish(self) -> int:
+        if self._empty:
+            return 0
+        if not self._at_contents or self._contents_left:
+            raise FormatError("String lengths longer than expected: the payload ends before its last string")
+        return self._crc
+
+    def _take_sizes(self, chunk: bytes) -> bytes:
+        if not self._sizes_left:
+            return chunk
+        sizes, used = decode_sizes(chunk, self._sizes_left)
+        self._sizes_left -= len(sizes)
+        self._contents_left += sum(sizes)
+        self._crc = crc32c(pack_sizes(sizes), self._crc)
+        return chunk[used:]
+
+    def _take_sizes_checksum(self, chunk: bytes) -> bytes:
+        if self._sizes_left or len(chunk) < _CRC_NBYTES:
+            self._pending = chunk
+            return b""
+        stored = chunk[:_CRC_NBYTES]
+        check_sizes_crc(stored, self._crc)
+        self._crc = crc32c(stored, self._crc)
+        self._at_contents = True
+        return chunk[_CRC_NBYTES:]
+
+    def _take_contents(self, chunk: Chunk) -> None:
+        self._contents_left -= len(chunk)
+        if self._contents_left < 0:
+            raise FormatError(f"string payload has {-self._contents_left} bytes after its last string")
+        self._crc = crc32c(chunk, self._crc)
+
+
+class _VariantChecksum:
+    def __init__(self, num_elements: int) -> None:
+        self._crc = 0
+        self._elements_left = num_elements
+        self._pending = b""  # an unfinished varint or checksum
+        self._contents_left = 0
+        self._at_crc = False
+
+    def update(self, chunk: Chunk) -> None:
+        view = memoryview(self._pending + bytes(chunk))
+        self._pending = b""
+        while len(view):
+            used = self._step(view)
+            if not used:
+                self._pending = bytes(view)
+                return
+            view = view[used:]
+
+    def finish(self) -> int:
+        if self._elements_left or self._pending:
+            raise FormatError(f"variant payload ends with {self._elements_left} elements missing")
+        return self._crc
+
+    def _step(self, view: memoryview) -> int:
+        """Take what can be taken of the current field; return how many bytes that was."""
+        if self._contents_left:
+            piece = view[: self._contents_left]
+            self._crc = crc32c(piece, self._crc)
+            self._contents_left -= len(piece)
+            return len(piece)
+        if self._at_crc:
+            return self._take_crc(bytes(view[:_CRC_NBYTES]))
+        if not self._elements_left:
+            raise FormatError(f"variant payload has {len(view)} bytes after its last element")
+        sizes, used = decode_sizes(bytes(view[:_MAX_VARINT_NBYTES]), 1)
+        if sizes:
+            self._crc = crc32c(struct.pack("<Q", sizes[0]), self._crc)
+            self._contents_left, self._at_crc = sizes[0], True
+        return used
+
+    def _take_crc(self, stored: bytes) -> int:
+        if len(stored) < _CRC_NBYTES:
+            return 0
+        if int.from_bytes(stored, "little") != mask_crc32c(self._crc):
+            found = unmask_crc32c(int.from_bytes(stored, "little"))
+            reason = f"The checksum after Variant {-self._elements_left} from the end does not match"
+            raise ChecksumError(reason, "", "", None, found, self._crc)
+        self._crc = crc32c(stored, self._crc)
+        self._at_crc = False
+        self._elements_left -= 1
+        return _CRC_NBYTES
+
+
+def check_sizes_crc(stored: bytes, crc: int) -> None:
+    """Compare the stored checksum of a string tensor's sizes with the computed one.
+
+    Raises:
+        ChecksumError: ``The length checksum does not match``.
+    """
+    found = unmask_crc32c(int.from_bytes(stored, "little"))
+    if found != crc:
+        raise ChecksumError("The length checksum does not match", "", "", None, found, crc)
+
+
+def decode_sizes(data: bytes, limit: int) -> tuple[list[int], int]:
+    """Decode up to ``limit`` varints from the start of ``data``; return them and the bytes they took.
+
+    Fewer come back where ``data`` ends first; the last, unfinished one is left.
+
+    Raises:
+        FormatError: a varint of more than 10 bytes, or above 64 bits.
+    """
+    view = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(view < 0x80)[:limit] + 1
+    starts = np.concatenate(([0], ends[:-1])) if len(ends) else ends
+    widths = ends - starts
+    used = int(ends[-1]) if len(ends) else 0
+    unfinished = len(data) - used if len(ends) < limit else 0
+    longest = max(int(widths.max(initial=0)), unfinished)
+    if longest > _MAX_VARINT_NBYTES:
+        raise FormatError("Parsed past limit: a string length of more than 10 bytes")
+    if longest < 9 or not len(ends):
+        return _decode_short_sizes(view, starts, widths), used
+    sizes = [_decode_size(data[start:end]) for start, end in zip(starts, ends, strict=True)]
+    return sizes, used
+
+
+def _decode_short_sizes(view: np.ndarray, starts: np.ndarray, widths: np.ndarray) -> list[int]:
+    values = np.zeros(len(starts), np.uint64)
+    for index in range(int(widths.max(initial=0))):
+        has = widths > index
+        digits = view[starts[has] + index].astype(np.uint64) & np.uint64(0x7F)
+        values[has] |= digits << np.uint64(7 * index)
+    found: list[int] = values.tolist()
+    return found
+
+
+def _decode_size(data: bytes) -> int:
+    value = sum((byte & 0x7F) << 7 * index for index, byte in enumerate(data))
+    if value >> 64:
+        raise FormatError("Parsed past limit: a string length above 64 bits")
+    return value
+
+
+def pack_sizes(sizes: list[int]) -> bytes:
+    """Return sizes as the checksum sees them: 4 bytes each, 8 where 4 are too few."""
+    if max(sizes, default=0) <= 0xFFFFFFFF:
+        return np.array(sizes, "<u4").tobytes()
+    return b"".join(struct.pack("<I" if size <= 0xFFFFFFFF else "<Q", size) for size in sizes)

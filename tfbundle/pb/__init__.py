@@ -1,0 +1,61 @@
+"""The protobuf messages of the format, in a descriptor pool of their own.
+
+TensorFlow registers messages of the same names in protobuf's default pool, and a second registration there
+makes ``import tensorflow`` fail. So nothing here touches the default pool: the committed descriptor set
+``descriptors.binpb``, compiled from ``proto/*.proto``, is loaded into a private ``DescriptorPool``. That also works
+on every protobuf runtime, where generated ``_pb2`` modules are bound to one major version.
+
+Descriptor set: regenerate with ``python -m tests.make_descriptors`` after an edit in ``proto/``.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from functools import cache, lru_cache
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError, Message
+
+from tfbundle.errors import FormatError
+
+__all__ = ["message_class", "parse_message"]
+
+
+@cache
+def _pool() -> descriptor_pool.DescriptorPool:
+    pool = descriptor_pool.DescriptorPool()
+    data = pkgutil.get_data(__name__, "descriptors.binpb")
+    descriptors = descriptor_pb2.FileDescriptorSet.FromString(data or b"")
+    for file in descriptors.file:
+        pool.AddSerializedFile(file.SerializeToString())
+    return pool
+
+
+@cache
+def message_class(name: str) -> Any:
+    r"""Return the class of the message ``tensorflow.<name>``.
+
+    Example:
+        >>> message_class("VersionDef")(producer=1).SerializeToString()
+        b'\x08\x01'
+    """
+    descriptor = _pool().FindMessageTypeByName(f"tensorflow.{name}")
+    factory: Any = message_factory
+    if hasattr(factory, "GetMessageClass"):
+        return factory.GetMessageClass(descriptor)
+    return factory.MessageFactory(_pool()).GetPrototype(descriptor)  # protobuf before 4.22
+
+
+def parse_message(name: str, data: bytes) -> Any:
+    """Decode ``data`` as the message ``tensorflow.<name>``, unknown fields kept.
+
+    Raises:
+        FormatError: ``data`` is not a valid encoding of that message.
+    """
+    message: Message = message_class(name)()
+    try:
+        message.ParseFromString(data)
+    except (DecodeError, RuntimeError) as error:
+        raise FormatError(f"{name} not parseable") from error
+    return message

@@ -1,0 +1,164 @@
+"""Blocks: a run of rows with shared key prefixes, framed by a trailer.
+
+::
+
+    block = row* | restart offsets, fixed32 each | number of restarts, fixed32
+    row   = shared varint32 | non_shared varint32 | value_nbytes varint32 | key[shared:] | value
+    frame = block, perhaps compressed | type u8 (0 raw, 1 Snappy) | masked crc32c of both, fixed32
+
+``shared`` bytes of the key are those of the row before; at a restart point ``shared`` is 0.
+
+Source: TensorFlow ``tsl/lib/io/{block,block_builder,format}.cc``.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from tfbundle.errors import ChecksumError, FormatError
+from tfbundle.sstable.checksum import crc32c, mask_crc32c, unmask_crc32c
+from tfbundle.sstable.snappy import decompress_snappy
+from tfbundle.sstable.varint import decode_varint, encode_varint
+
+TRAILER_NBYTES = 5
+RAW, SNAPPY = 0, 1
+_BAD_ENTRY = "bad entry in block"
+
+Row = tuple[bytes, bytes]
+
+
+def seal_block(contents: bytes) -> bytes:
+    """Return ``contents`` as an uncompressed block with its trailer."""
+    body = contents + bytes([RAW])
+    return body + struct.pack("<I", mask_crc32c(crc32c(body)))
+
+
+def unseal_block(framed: bytes) -> bytes:
+    """Check the trailer of a block and return its contents, decompressed.
+
+    Args:
+        framed: the block as stored, with its 5-byte trailer.
+
+    Raises:
+        ChecksumError: ``block checksum mismatch``.
+        FormatError: an unknown compression type, or a bad Snappy stream.
+    """
+    contents, kind = framed[:-TRAILER_NBYTES], framed[-TRAILER_NBYTES]
+    stored = unmask_crc32c(int.from_bytes(framed[-4:], "little"))
+    computed = crc32c(framed[:-4])
+    if stored != computed:
+        raise ChecksumError("block checksum mismatch", "", "", None, stored, computed)
+    if kind == RAW:
+        return contents
+    if kind == SNAPPY:
+        return decompress_snappy(contents)
+    raise FormatError(f"bad block type {kind}, expected {RAW} (raw) or {SNAPPY} (Snappy)")
+
+
+def decode_block(contents: bytes) -> Iterator[Row]:
+    """Yield the rows of a block in stored order.
+
+    Raises:
+        FormatError: ``bad block contents`` or ``bad entry in block``; rows before the damage are yielded first.
+    """
+    restarts = _decode_restarts(contents)
+    if not restarts:
+        return  # to TensorFlow a block without restart points has no rows
+    end = len(contents) - 4 * (len(restarts) + 1)
+    position, key = 0, b""
+    expected = iter(sorted(restarts))
+    next_restart = next(expected, end)
+    while position < end:
+        start = position
+        shared, non_shared, value_nbytes, position = _decode_row_head(contents, position, end)
+        if start == next_restart:
+            if shared:
+                raise FormatError(f"{_BAD_ENTRY}: a restart point that shares {shared} bytes of its key")
+            while next_restart == start:
+                next_restart = next(expected, end)
+        value_start = position + non_shared
+        if shared > len(key) or value_start + value_nbytes > end:
+            raise FormatError(_BAD_ENTRY)
+        key = key[:shared] + contents[position:value_start]
+        position = value_start + value_nbytes
+        yield key, contents[value_start:position]
+    if next_restart != end:
+        raise FormatError(f"bad block contents: restart point {next_restart} is not the start of an entry")
+
+
+def _decode_restarts(contents: bytes) -> tuple[int, ...]:
+    """Return the restart offsets; a count that does not fit is refused before anything is unpacked."""
+    if len(contents) < 4:
+        raise FormatError(f"bad block contents: {len(contents)} bytes, expected at least 4")
+    count = int.from_bytes(contents[-4:], "little")
+    if count > (len(contents) - 4) // 4:
+        raise FormatError(f"bad block contents: {count} restarts in a block of {len(contents)} bytes")
+    return struct.unpack_from(f"<{count}I", contents, len(contents) - 4 * (count + 1))
+
+
+def _decode_row_head(contents: bytes, position: int, end: int) -> tuple[int, int, int, int]:
+    """Return shared, non_shared, value_nbytes and the position of the key."""
+    head = contents[position : min(position + 3, end)]
+    if len(head) == 3 and max(head) < 0x80:  # all three in a byte each, the common case
+        return head[0], head[1], head[2], position + 3
+    try:
+        shared, position = decode_varint(contents, position, end, bits=32)
+        non_shared, position = decode_varint(contents, position, end, bits=32)
+        value_nbytes, position = decode_varint(contents, position, end, bits=32)
+    except FormatError as error:
+        raise FormatError(_BAD_ENTRY) from error
+    return shared, non_shared, value_nbytes, position
+
+
+class BlockBuilder:
+    """Collects rows, whose keys must ascend, and encodes them as the contents of one block."""
+
+    def __init__(self, restart_interval: int) -> None:
+        self._restart_interval = restart_interval
+        self._rows = bytearray()
+        self._restarts = [0]
+        self._since_restart = 0
+        self._last_key = b""
+
+    def add(self, key: bytes, value: bytes) -> None:
+        """Append one row."""
+        shared = 0
+        if self._since_restart < self._restart_interval:
+            shared = _shared_nbytes(self._last_key, key)
+        else:
+            self._restarts.append(len(self._rows))
+            self._since_restart = 0
+        for number in (shared, len(key) - shared, len(value)):
+            self._rows += encode_varint(number)
+        self._rows += key[shared:]
+        self._rows += value
+        self._last_key = key
+        self._since_restart += 1
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes of what ``finish`` would return now."""
+        return len(self._rows) + 4 * len(self._restarts) + 4
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no row was added yet."""
+        return not self._rows
+
+    @property
+    def last_key(self) -> bytes:
+        """The key added last, empty if none was."""
+        return self._last_key
+
+    def finish(self) -> bytes:
+        """Return the contents of the block."""
+        count = len(self._restarts)
+        return bytes(self._rows) + struct.pack(f"<{count + 1}I", *self._restarts, count)
+
+
+def _shared_nbytes(left: bytes, right: bytes) -> int:
+    limit = min(len(left), len(right))
+    if left[:limit] == right[:limit]:
+        return limit
+    return next(index for index in range(limit) if left[index] != right[index])

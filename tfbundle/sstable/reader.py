@@ -1,0 +1,97 @@
+"""Reading a table: footer, index block, then data blocks one at a time.
+
+Source: TensorFlow ``tsl/lib/io/table.cc`` (``Table::Open``, ``Table::BlockReader``), ``format.cc`` (``ReadBlock``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from tfbundle.errors import FormatError, TruncatedError
+from tfbundle.sstable.block import TRAILER_NBYTES, Row, decode_block, unseal_block
+from tfbundle.sstable.footer import FOOTER_NBYTES, BlockHandle, decode_footer, decode_handle
+
+ReadAt = Callable[[int, int], bytes]
+"""``read_at(offset, nbytes)`` returns exactly that many bytes or raises."""
+
+
+class _IndexedBlock(NamedTuple):
+    separator: bytes  # at or above every key of the block, below every key of the next
+    handle: BlockHandle
+
+
+class TableReader:
+    """The rows of one table. Holds the index block; data blocks are read, checked and dropped one by one.
+
+    Thread-safe if ``read_at`` is. Made by ``open_table``.
+    """
+
+    def __init__(self, read_at: ReadAt, blocks_end: int, blocks: list[_IndexedBlock]) -> None:
+        self._read_at = read_at
+        self._blocks_end = blocks_end
+        self._blocks = blocks
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of data blocks."""
+        return len(self._blocks)
+
+    def iter_rows(self) -> Iterator[Row]:
+        """Yield every (key, value) in key order, each block's checksum and order checked.
+
+        Raises:
+            FormatError: damage in a block, or keys that do not strictly ascend (TensorFlow would take the
+                first of two equal keys and lose an unsorted one).
+        """
+        previous: bytes | None = None
+        for number, (separator, handle) in enumerate(self._blocks):
+            try:
+                for key, value in decode_block(_read_block(self._read_at, handle, self._blocks_end)):
+                    if previous is not None and key <= previous:
+                        raise FormatError(f"key {key!r} does not sort after {previous!r}, as table keys must")
+                    previous = key
+                    yield key, value
+                if previous is not None and previous > separator:
+                    raise FormatError(f"key {previous!r} sorts after its block's index key {separator!r}")
+            except FormatError as error:
+                raise error.add_path("", f"block {number}") from error
+            previous = separator
+
+
+def open_table(read_at: ReadAt, nbytes: int) -> TableReader:
+    """Read the footer and the index block of a table.
+
+    Args:
+        read_at: ``read_at(offset, count)`` returns exactly ``count`` bytes of the table.
+        nbytes: size of the table in bytes.
+
+    Raises:
+        TruncatedError: the table is too short, or a block handle leads past its end.
+        ChecksumError: the index block does not match its crc32c.
+        FormatError: bad magic number, handles or index block.
+
+    Example:
+        >>> table = bytes.fromhex("0000000001000000" "00c0f2a1b0" * 2)
+        >>> open_table(lambda offset, count: table[offset : offset + count], len(table))
+        Traceback (most recent call last):
+        tfbundle.errors.TruncatedError: footer: file is too short to be an sstable: 26 bytes, its footer ...
+    """
+    start = max(0, nbytes - FOOTER_NBYTES)
+    footer = decode_footer(read_at(start, nbytes - start))
+    try:
+        contents = _read_block(read_at, footer.index_handle, start)
+        blocks = [_IndexedBlock(key, decode_handle(value)[0]) for key, value in decode_block(contents)]
+    except FormatError as error:
+        raise error.add_path("", "index block") from error
+    return TableReader(read_at, start, blocks)
+
+
+def _read_block(read_at: ReadAt, handle: BlockHandle, blocks_end: int) -> bytes:
+    end = handle.offset + handle.nbytes + TRAILER_NBYTES
+    if end > blocks_end:
+        raise TruncatedError(
+            f"Read less bytes than requested: block of {handle.nbytes} bytes at {handle.offset} ends at {end}, "
+            f"the table's blocks at {blocks_end}"
+        )
+    return unseal_block(read_at(handle.offset, handle.nbytes + TRAILER_NBYTES))

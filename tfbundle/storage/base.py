@@ -1,0 +1,123 @@
+"""What the rest of the package needs of a place where files live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from tfbundle.errors import TruncatedError
+
+Buffer = bytes | bytearray | memoryview
+
+
+class ReadableFile(Protocol):
+    """A file opened for reading at any offset. Thread-safe."""
+
+    path: str
+    nbytes: int
+
+    def read(self, offset: int, nbytes: int) -> bytes:
+        """Return exactly ``nbytes`` bytes.
+
+        Raises:
+            TruncatedError: the file ends before, checked before anything is allocated.
+        """
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer``.
+
+        Raises:
+            TruncatedError: the file ends before.
+        """
+
+    def check_unchanged(self) -> None:
+        """Raise FormatError if the file was changed since it was opened."""
+
+    def close(self) -> None:
+        """Release the file; harmless when repeated."""
+
+
+class StagedFile(Protocol):
+    """A file being written under a temporary name."""
+
+    path: str
+
+    def reserve(self, nbytes: int) -> None:
+        """Set the size and, where the storage can, claim the space now."""
+
+    def write_at(self, offset: int, data: Buffer) -> None:
+        """Write all of ``data``; pieces may come in any order, from several threads."""
+
+    def close(self) -> None:
+        """Release the file; harmless when repeated."""
+
+
+class Stage(Protocol):
+    """Files that become visible together, or not at all."""
+
+    def create(self, path: str) -> StagedFile:
+        """Start a file that ``publish`` will put at ``path``."""
+
+    def publish(self, last: str) -> None:
+        """Make every staged file durable, then visible, the one at ``last`` after all others."""
+
+    def discard(self) -> None:
+        """Remove whatever is staged and not published; harmless when repeated."""
+
+
+class Storage(Protocol):
+    """A place where files live. Picklable, so that workers elsewhere can use it too."""
+
+    def open(self, path: str) -> ReadableFile:
+        """Open a regular file for reading.
+
+        Raises:
+            BundleNotFoundError: there is none.
+            UnsupportedError: it is something else, such as a directory or a pipe.
+        """
+
+    def open_staged(self, path: str) -> StagedFile:
+        """Open a staged file again, by its temporary path."""
+
+    def exists(self, path: str) -> bool:
+        """Tell whether there is anything at ``path``."""
+
+    def is_directory(self, path: str) -> bool:
+        """Tell whether ``path`` is a directory."""
+
+    def is_same(self, left: str, right: str) -> bool:
+        """Tell whether two paths lead to the same existing file."""
+
+    def list_directory(self, path: str) -> list[str]:
+        """Return the names in a directory, sorted; an empty list if there is no such directory."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file if it is there."""
+
+    def stage(self, *, replace: bool) -> Stage:
+        """Start a set of files; with ``replace`` they may take the place of existing ones."""
+
+
+@contextmanager
+def staging(storage: Storage, *, replace: bool) -> Iterator[Stage]:
+    """Give a stage that is discarded when the block is left before ``publish``."""
+    stage = storage.stage(replace=replace)
+    try:
+        yield stage
+    finally:
+        stage.discard()
+
+
+def check_range(path: str, offset: int, nbytes: int, file_nbytes: int) -> None:
+    """Check that a range lies within a file.
+
+    Raises:
+        TruncatedError: it does not.
+    """
+    if offset < 0 or offset + nbytes > file_nbytes:
+        raise TruncatedError(
+            f"Read less bytes than requested: {nbytes} bytes from {offset} on, "
+            f"but the file has {file_nbytes}: a partial copy, or a file of another checkpoint",
+            path,
+        )
