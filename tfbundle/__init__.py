@@ -9,7 +9,9 @@ Layers, each importing only from those below it::
     sstable   casting   storage   pb
     errors
 
-The names below are imported when they are first used, so that ``import tfbundle`` costs next to nothing.
+``errors``, ``sstable``, ``format`` and ``casting`` work on bytes and arrays alone; only ``storage`` touches the
+operating system. The public names are imported when they are first used, so that ``import tfbundle`` costs
+next to nothing.
 """
 
 from __future__ import annotations
@@ -17,16 +19,74 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from tfbundle.audit.verify import VerifyReport as VerifyReport
+    from tfbundle.audit.verify import verify as verify
+    from tfbundle.bundle.locate import latest as latest
+    from tfbundle.bundle.reader import BundleReader as BundleReader
+    from tfbundle.bundle.reader import TensorInfo as TensorInfo
+    from tfbundle.bundle.reader import load as load
+    from tfbundle.bundle.reader import open_bundle as open  # noqa: F401
+    from tfbundle.bundle.writer import BundleWriter as BundleWriter
+    from tfbundle.bundle.writer import create_bundle as create  # noqa: F401
+    from tfbundle.bundle.writer import save as save
+    from tfbundle.casting.policy import CastPolicy as CastPolicy
+    from tfbundle.casting.stats import CastStats as CastStats
+    from tfbundle.conversion.halve import RunOptions as RunOptions
+    from tfbundle.conversion.halve import halve as halve
+    from tfbundle.conversion.report import HalveReport as HalveReport
+    from tfbundle.conversion.select import Selection as Selection
+    from tfbundle.errors import BundleError as BundleError
+    from tfbundle.errors import BundleExistsError as BundleExistsError
+    from tfbundle.errors import BundleNotFoundError as BundleNotFoundError
+    from tfbundle.errors import CastError as CastError
+    from tfbundle.errors import ChecksumError as ChecksumError
+    from tfbundle.errors import FormatError as FormatError
+    from tfbundle.errors import TensorNotFoundError as TensorNotFoundError
+    from tfbundle.errors import TruncatedError as TruncatedError
+    from tfbundle.errors import UnsupportedError as UnsupportedError
+
 __version__ = "0.1.0"
 
 _HOMES = {
-    "open": ("tfbundle.bundle.reader", "open_bundle"),
-    "create": ("tfbundle.bundle.writer", "create_bundle"),
-    "load": ("tfbundle.bundle.reader", "load"),
-    "save": ("tfbundle.bundle.writer", "save"),
+    "audit.verify": ("VerifyReport", "verify"),
+    "bundle.locate": ("latest",),
+    "bundle.reader": ("BundleReader", "TensorInfo", "load", "open=open_bundle"),
+    "bundle.writer": ("BundleWriter", "create=create_bundle", "save"),
+    "casting.policy": ("CastPolicy",),
+    "casting.stats": ("CastStats",),
+    "conversion.halve": ("RunOptions", "halve"),
+    "conversion.report": ("HalveReport",),
+    "conversion.select": ("Selection",),
+    "errors": (
+        "BundleError",
+        "BundleExistsError",
+        "BundleNotFoundError",
+        "CastError",
+        "ChecksumError",
+        "FormatError",
+        "TensorNotFoundError",
+        "TruncatedError",
+        "UnsupportedError",
+    ),
 }
+_PUBLIC = {
+    public: (module, attribute or public)
+    for module, names in _HOMES.items()
+    for public, _, attribute in (name.partition("=") for name in names)
+}
+
+__all__ = sorted([*_PUBLIC, "__version__"])  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> object:
-    module, attribute = _HOMES[name]
-    return getattr(import_module(module), attribute)
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _PUBLIC[name]
+    value = getattr(import_module(f"{__name__}.{module}"), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -19,6 +19,7 @@ from tfbundle.format.naming import (
 from tfbundle.format.state import MAX_STATE_NBYTES, STATE_FILENAME, CheckpointState, parse_state
 from tfbundle.sstable.footer import FOOTER_NBYTES, TABLE_MAGIC
 from tfbundle.storage.base import ReadableFile, Storage
+from tfbundle.storage.local import LocalStorage
 
 PathLike = str | os.PathLike[str]
 
@@ -118,6 +119,24 @@ def latest_prefix(directory: str, storage: Storage) -> str | None:
         return None
     inside = not os.path.isabs(state.latest) and ".." not in state.latest.split(os.sep)
     return os.path.join(directory, state.latest if inside else os.path.basename(state.latest))
+
+
+def latest(directory: PathLike, /, *, storage: Storage | None = None) -> str | None:
+    """Return the prefix of the checkpoint that a directory's ``checkpoint`` file calls the latest.
+
+    Returns:
+        None if there is no such file, or no bundle where it points.
+
+    Raises:
+        FormatError: the file does not parse.
+
+    Example:
+        >>> latest("no/such/directory") is None
+        True
+    """
+    storage = storage or LocalStorage()
+    prefix = latest_prefix(os.fspath(directory), storage)
+    return prefix if prefix is not None and storage.exists(index_filename(prefix)) else None
 
 
 def _latest_or_none(directory: str, storage: Storage) -> str | None:

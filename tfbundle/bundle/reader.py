@@ -69,8 +69,8 @@ class TensorInfo:
 class BundleReader(Mapping[str, Any]):
     """The tensors of a bundle by name, in key order, each read from storage when it is asked for.
 
-    Numbers come as arrays of their own (C order, native byte order, not a view of any file), strings as object arrays of
-    bytes. Made by ``open_bundle``; a context manager. Thread-safe.
+    Numbers come as arrays of their own (C order, native byte order, not a view of any file), strings as object arrays
+    of bytes. Made by ``open_bundle``; a context manager. Thread-safe.
 
     Attributes:
         prefix: path of the bundle without ``.index``.
@@ -144,11 +144,11 @@ class BundleReader(Mapping[str, Any]):
             if dtype == STRING:
                 return _pick(self._read_strings(entry), where)
             if where is ... or where == ():
-                return self._read_numbers(entry, dtype, out)
+                return self._read_numbers(entry, out)
             if out is not None:
                 raise ValueError("out takes a whole tensor, not a part of one")
+            self._check_place(entry)
             shard = self.shard(entry.shard_id)
-            check_range(shard.path, entry.offset, entry.size, shard.nbytes)
             return read_region(
                 lambda offset, buffer: shard.read_into(entry.offset + offset, buffer),
                 entry.shape,
@@ -156,8 +156,7 @@ class BundleReader(Mapping[str, Any]):
                 where,
             )
         except FormatError as error:
-            path = data_filename(self.prefix, entry.shard_id, self.index.header.num_shards)
-            raise error.add_path(path, f"tensor {name!r}") from error
+            raise self._locate(error, name, entry) from error
 
     def entry(self, name: str) -> BundleEntry:
         """Return the decoded index entry of a tensor.
@@ -232,27 +231,56 @@ class BundleReader(Mapping[str, Any]):
         """
         entry = self.entry(name)
         try:
-            data = self.shard(entry.shard_id).read(entry.offset, entry.size)
-            checksum = payload_checksum(data_type(entry.dtype), entry.num_elements)
-            checksum.update(data)
-            self._check(entry, checksum.finish())
+            self._check_place(entry)
+            data = bytearray(entry.size)
+            self._stream(entry, memoryview(data))
         except FormatError as error:
-            path = data_filename(self.prefix, entry.shard_id, self.index.header.num_shards)
-            raise error.add_path(path, f"tensor {name!r}") from error
-        return data
+            raise self._locate(error, name, entry) from error
+        return bytes(data)
 
-    def _read_numbers(self, entry: BundleEntry, dtype: DataType, out: NDArray[Any] | None) -> NDArray[Any]:
+    def check_payload(self, name: str) -> int:
+        """Read a row's payload in bounded memory and verify its checksum; return its size in bytes.
+
+        Raises:
+            TensorNotFoundError, FormatError, BundleNotFoundError: as ``read``.
+        """
+        entry = self.entry(name)
+        if entry.slices:
+            return 0  # its parts are rows of their own
+        try:
+            self._stream(entry, None)
+        except FormatError as error:
+            raise self._locate(error, name, entry) from error
+        return entry.size
+
+    def _check_place(self, entry: BundleEntry) -> None:
+        """Check that a payload lies in its shard, before memory for it is allocated."""
         shard = self.shard(entry.shard_id)
         if entry.size:
             check_range(shard.path, entry.offset, entry.size, shard.nbytes)
-        array = _checked_out(out, entry) if out is not None else np.empty(entry.shape, numpy_dtype(entry.dtype))
-        checksum = payload_checksum(dtype, entry.num_elements)
-        view = array.reshape(-1).view(np.uint8).data
+
+    def _stream(self, entry: BundleEntry, out: memoryview | None) -> None:
+        """Read a payload into ``out``, or through a small buffer, and verify it."""
+        self._check_place(entry)
+        shard = self.shard(entry.shard_id)
+        buffer = memoryview(bytearray(min(entry.size, CHUNK_NBYTES))) if out is None else out
+        checksum = payload_checksum(data_type(entry.dtype), entry.num_elements)
         for start in range(0, entry.size, CHUNK_NBYTES):
-            piece = view[start : start + CHUNK_NBYTES]
+            nbytes = min(CHUNK_NBYTES, entry.size - start)
+            piece = buffer[:nbytes] if out is None else out[start : start + nbytes]
             shard.read_into(entry.offset + start, piece)
             checksum.update(piece)
         self._check(entry, checksum.finish())
+
+    def _locate(self, error: FormatError, name: str, entry: BundleEntry) -> FormatError:
+        """Add to an error which file and tensor it is about."""
+        path = data_filename(self.prefix, entry.shard_id, self.index.header.num_shards)
+        return error.add_path(path, f"tensor {name!r}")
+
+    def _read_numbers(self, entry: BundleEntry, out: NDArray[Any] | None) -> NDArray[Any]:
+        self._check_place(entry)
+        array = _checked_out(out, entry) if out is not None else np.empty(entry.shape, numpy_dtype(entry.dtype))
+        self._stream(entry, array.reshape(-1).view(np.uint8).data)
         return array
 
     def _read_strings(self, entry: BundleEntry) -> NDArray[np.object_]:

@@ -3,8 +3,8 @@
 numpy's own cast is scalar on many machines, and slower by an order of magnitude on values that underflow or overflow,
 which optimizer moments do. Here the floating-point unit rounds: for a magnitude in [2^e, 2^(e+1)) the sum with
 2^(e+13) keeps just the bits that float16 has, rounded to nearest even; below 2^-14, where float16 has a
-fixed quantum, e stays -14. What remains is to shift the exponent into place, in whole-array integer operations on a block
-that stays in cache.
+fixed quantum, e stays -14. What remains is to shift the exponent into place, in whole-array integer operations on a
+block that stays in cache.
 
 NaN become quiet with their upper mantissa bits kept, as the conversion instruction that TensorFlow uses leaves them.
 

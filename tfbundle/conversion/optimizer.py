@@ -1,9 +1,9 @@
 """Telling optimizer state from weights, by names (TF1) and by the object graph (TF2).
 
-TF1: a slot is named after its variable, ``X/Adam`` beside ``X``, perhaps under a scope; optimizers of Keras put their name
-first, ``training/Adam/X/m``. TF2: an optimizer is a node of the object graph with slots, or one that holds a step counter
-and a learning rate. Its values may be stored under the model's path, and, in Keras 3, weights under the optimizer's path:
-so keys alone cannot tell.
+TF1: a slot is named after its variable, ``X/Adam`` beside ``X``, perhaps under a scope; optimizers of Keras put their
+name first, ``training/Adam/X/m``. TF2: an optimizer is a node of the object graph with slots, or one that holds a step
+counter and a learning rate. Its values may be stored under the model's path, and, in Keras 3, weights under the
+optimizer's path: so keys alone cannot tell.
 
 Source: TensorFlow ``python/training/slot_creator.py`` and the optimizers in ``python/training``; Keras
 ``optimizers``; names found in published checkpoints.

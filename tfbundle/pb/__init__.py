@@ -11,7 +11,7 @@ Descriptor set: regenerate with ``python -m tests.make_descriptors`` after an ed
 from __future__ import annotations
 
 import pkgutil
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory

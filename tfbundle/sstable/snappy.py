@@ -59,11 +59,8 @@ def decode_elements(data: bytes, position: int, length: int) -> bytes:
     """
     output = bytearray()
     while position < len(data):
-        tag = data[position]
-        if tag & 3:
-            position = _append_copy(data, position, output)
-        else:
-            position = _append_literal(data, position, output)
+        append = _append_copy if data[position] & 3 else _append_literal
+        position = append(data, position, output)
         if len(output) > length:
             raise FormatError(_CORRUPTED)
     if len(output) != length:

@@ -1,7 +1,7 @@
 """Files of the local file system.
 
-Sources are read with ``preadv``, never mapped: a mapped file that another process truncates kills the reader. Staged files
-stand beside their targets as ``<name>.tmp-<pid>-<random>`` until they are renamed.
+Sources are read with ``preadv``, never mapped: a mapped file that another process truncates kills the reader. Staged
+files stand beside their targets as ``<name>.tmp-<pid>-<random>`` until they are renamed.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Judging bundles: what is sound in them and what is not."""

@@ -1,0 +1,129 @@
+"""Checking every tensor of a bundle against its checksum, without stopping at the first that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tfbundle.bundle.locate import PathLike
+from tfbundle.bundle.reader import BundleReader, open_bundle
+from tfbundle.errors import (
+    BundleError,
+    BundleNotFoundError,
+    ChecksumError,
+    FormatError,
+    TruncatedError,
+    UnsupportedError,
+)
+from tfbundle.format.entries import BIG
+from tfbundle.format.extents import find_overlaps, sort_by_place
+from tfbundle.format.naming import key_to_name
+
+_WRONG_STEP = "the index and the data files do not belong together: they are of different steps, or the copy is partial"
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One thing that is wrong.
+
+    Attributes:
+        tensor: name of the tensor it concerns.
+        kind: name of the error's class.
+        message: the error itself, in one line.
+    """
+
+    tensor: str
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """The verdict on a bundle.
+
+    Attributes:
+        prefix: of the bundle.
+        num_tensors: how many tensors it has.
+        num_shards: how many data files.
+        nbytes: bytes of payload that were read.
+        damages: what is wrong, in key order; empty for a sound bundle.
+        hint: the likely cause, empty if nothing is wrong or nothing is likely.
+    """
+
+    prefix: str
+    num_tensors: int
+    num_shards: int
+    nbytes: int
+    damages: tuple[Damage, ...]
+    hint: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.damages
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain lists, dictionaries, text and numbers."""
+        return {"ok": self.ok, **asdict(self)}
+
+
+def verify(path: PathLike, /) -> VerifyReport:
+    """Read every tensor of a bundle in bounded memory and compare it with its checksum.
+
+    Args:
+        path: as for ``tfbundle.open``.
+
+    Returns:
+        The verdict; damage in a tensor does not raise.
+
+    Raises:
+        BundleNotFoundError: no bundle there.
+        FormatError: the index itself is damaged, so that there are no tensors to speak of.
+
+    Example:
+        >>> import numpy as np, tempfile, tfbundle
+        >>> prefix = tempfile.mkdtemp() + "/model"
+        >>> tfbundle.save(prefix, {"w": np.ones(4, np.float32)})
+        >>> tfbundle.verify(prefix).ok
+        True
+    """
+    with open_bundle(path) as bundle:
+        if bundle.index.header.endianness == BIG:
+            raise UnsupportedError("a big-endian bundle, which is not supported", bundle.prefix)
+        nbytes = 0
+        errors: dict[str, BundleError] = {}
+        for key in bundle.index:
+            name = key_to_name(key)
+            try:
+                nbytes += bundle.check_payload(name)
+            except BundleError as error:
+                errors[name] = error
+        damages = [Damage(name, type(error).__name__, str(error)) for name, error in errors.items()]
+        if not errors:  # else some entries may not even decode
+            damages += _find_overlaps(bundle)
+        num_rows = len(bundle.index)
+        hint = _hint(list(errors.values()), num_rows)
+        num_tensors = num_rows if errors else len(bundle)
+        return VerifyReport(bundle.prefix, num_tensors, bundle.index.header.num_shards, nbytes, tuple(damages), hint)
+
+
+def _find_overlaps(bundle: BundleReader) -> Iterator[Damage]:
+    for (first, first_entry), (second, second_entry) in find_overlaps(sort_by_place(bundle.index.items())):
+        yield Damage(
+            key_to_name(second),
+            FormatError.__name__,
+            f"payload starts at {second_entry.offset}, within that of tensor {key_to_name(first)!r}, "
+            f"{first_entry.size} bytes from {first_entry.offset} on",
+        )
+
+
+def _hint(errors: list[BundleError], num_rows: int) -> str:
+    """Guess the cause: where most of a bundle fails, the files are not each other's."""
+    missing = [error for error in errors if isinstance(error, BundleNotFoundError)]
+    if missing:
+        return "a data file is missing; copy it from where the index came from"
+    foreign = [error for error in errors if isinstance(error, (ChecksumError, TruncatedError))]
+    if len(foreign) > 1 and 2 * len(foreign) >= num_rows:
+        return _WRONG_STEP
+    return ""

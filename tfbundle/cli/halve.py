@@ -1,0 +1,163 @@
+"""``tfbundle halve SRC DST``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from tfbundle.cli.output import escape, format_nbytes, plural, print_json, print_table
+
+if TYPE_CHECKING:
+    from tfbundle.conversion.report import HalveReport, TensorReport
+    from tfbundle.conversion.select import Action
+
+_DESCRIPTION = """\
+Write a copy of a checkpoint in which float32 tensors are float16. Everything else stays as it
+is, byte for byte; every checksum is verified on the way; nothing is left behind if something
+fails.
+
+TensorFlow never casts on restore: the variables that read the result must be float16."""
+
+_EPILOG = """\
+A pattern PAT is a shell glob in which * also matches /, or a regular expression after `re:`
+which may match anywhere in the name. A TF2 key may be given without its closing
+/.ATTRIBUTES/VARIABLE_VALUE. A pattern that matches nothing is an error.
+
+examples:
+  tfbundle halve model.ckpt-1000 half/model.ckpt-1000
+  tfbundle halve saved_model/ half/ --optimizer drop --keep '*/batch_normalization*'
+  tfbundle halve model.ckpt-1000 half/ --on-overflow clamp --dry-run"""
+
+_MOST_ROWS = 10
+
+
+def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser(
+        "halve",
+        parents=[common],
+        help="cast float32 tensors to float16",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", metavar="SRC", help="the checkpoint to convert")
+    parser.add_argument("target", metavar="DST", help="where the result goes: a prefix, or a directory")
+    which = parser.add_argument_group("which tensors")
+    which.add_argument(
+        "--keep", metavar="PAT", action="append", default=[], help="leave these in their dtype (repeatable)"
+    )
+    which.add_argument("--only", metavar="PAT", action="append", default=[], help="cast only these (repeatable)")
+    which.add_argument(
+        "--drop", metavar="PAT", action="append", default=[], help="leave these out of the result (repeatable)"
+    )
+    which.add_argument(
+        "--optimizer",
+        choices=("keep", "cast", "drop"),
+        default="keep",
+        help="what to do with optimizer state such as Adam's moments: keep it float32 (the default, since float16 "
+        "turns small second moments into zero), cast it like any tensor, or drop it",
+    )
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--on-overflow",
+        choices=("error", "inf", "clamp"),
+        default="error",
+        help="what to do with finite values beyond 65504: refuse (the default), store infinity as tf.cast does, or "
+        "store 65504",
+    )
+    how.add_argument("--jobs", metavar="N", type=int, help="number of threads (default: one a processor, at most 4)")
+    how.add_argument("--force", action="store_true", help="replace a bundle that is at DST already")
+    how.add_argument("--dry-run", action="store_true", help="say what would be done; read no payload, write nothing")
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", action="store_true", help="print the full report as JSON")
+    output.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Halve, and print the report."""
+    from tfbundle.casting.policy import CastPolicy
+    from tfbundle.cli.progress import terminal_progress
+    from tfbundle.conversion.halve import RunOptions, halve
+    from tfbundle.conversion.select import Selection
+
+    report = halve(
+        options.source,
+        options.target,
+        selection=Selection(tuple(options.keep), tuple(options.only), tuple(options.drop), options.optimizer),
+        policy=CastPolicy(options.on_overflow),
+        options=RunOptions(
+            "replace" if options.force else "error",
+            options.jobs,
+            options.dry_run,
+            terminal_progress(quiet=options.quiet or options.json),
+        ),
+    )
+    if options.json:
+        print_json(report.to_dict())
+    elif not options.quiet:
+        print_summary(report)
+    return 0
+
+
+def print_summary(report: HalveReport) -> None:
+    """Print a report for people."""
+    verb = "would write" if report.dry_run else "wrote"
+    percent = 100 * report.target_nbytes / max(1, report.source_nbytes)
+    sizes = f"{format_nbytes(report.source_nbytes)} -> {format_nbytes(report.target_nbytes)} ({percent:.0f} %)"
+    print(f"{verb} {escape(report.target)}: {sizes}")
+    print_table([(f"  {label}", text) for label, text in _action_lines(report)])
+    if not report.dry_run and report.select("cast"):
+        _print_numbers(report)
+    for note in report.notes:
+        print(f"note: {escape(note)}")
+
+
+def _action_lines(report: HalveReport) -> list[tuple[str, str]]:
+    cast = report.select("cast")
+    nbytes = sum(tensor.target_nbytes for tensor in cast)
+    lines = [("cast", f"{plural(len(cast), 'tensor')} float32 -> float16, {format_nbytes(nbytes)}")]
+    labels: tuple[tuple[Action, str, str], ...] = (
+        ("keep", "kept", "float32"),
+        ("copy", "copied", "of other dtypes"),
+        ("drop", "dropped", ""),
+    )
+    for action, label, what in labels:
+        if reasons := report.count_reasons(action):
+            why = ", ".join(f"{escape(reason)} ({count})" for reason, count in reasons.most_common())
+            lines.append((label, f"{plural(reasons.total(), 'tensor')} {what}".rstrip() + f": {why}"))
+    if report.optimizer_nbytes:
+        size = format_nbytes(report.optimizer_nbytes)
+        lines.append(("", f"optimizer state takes {size}; --optimizer drop or cast would change that"))
+    return lines
+
+
+def _print_numbers(report: HalveReport) -> None:
+    totals = report.totals
+    print(
+        f"  numbers: {totals.elements:,} cast, largest magnitude {totals.largest:.6g}; {totals.overflow:,} overflowed, "
+        f"{totals.underflow:,} became zero, {totals.subnormal:,} lost precision as subnormals"
+    )
+    affected = [tensor for tensor in report.select("cast") if _harm(tensor) > (0, 0, 0)]
+    affected.sort(key=_harm, reverse=True)
+    if not affected:
+        return
+    head = ("    overflow", "to zero", "subnormal", "of", "largest", "tensor")
+    print_table([head, *map(_number_row, affected[:_MOST_ROWS])], right=(0, 1, 2, 3, 4))
+    if len(affected) > _MOST_ROWS:
+        print(f"    and {plural(len(affected) - _MOST_ROWS, 'more tensor')}; --json lists them all")
+
+
+def _harm(tensor: TensorReport) -> tuple[int, int, int]:
+    """Order tensors by what the cast did to them, worst first."""
+    stats = tensor.stats
+    return (stats.overflow, stats.underflow, stats.subnormal) if stats else (0, 0, 0)
+
+
+def _number_row(tensor: TensorReport) -> tuple[str, ...]:
+    stats = tensor.stats
+    if stats is None:
+        return ("",) * 5 + (escape(tensor.name),)
+    counts = (stats.overflow, stats.underflow, stats.subnormal, stats.elements)
+    return (*(f"{count:,}" for count in counts), f"{stats.largest:.6g}", escape(tensor.name))

@@ -1,0 +1,35 @@
+"""The argument parser, put together from the verbs."""
+
+from __future__ import annotations
+
+import argparse
+
+import tfbundle
+from tfbundle.cli import demo, halve, ls, show, verify
+from tfbundle.cli.status import STATUS_HELP
+
+_VERBS = (halve, ls, show, verify, demo)
+
+_DESCRIPTION = """\
+Read, verify and halve TensorFlow checkpoints without TensorFlow.
+
+SRC is a checkpoint's prefix (such as model.ckpt-1000), any of its files, a directory with a
+`checkpoint` file, or a SavedModel directory. DST is a prefix, or a directory in which the
+output takes the source's name."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; parsed options have ``run``, the verb's function."""
+    parser = argparse.ArgumentParser(
+        prog="tfbundle",
+        description=_DESCRIPTION,
+        epilog=STATUS_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tfbundle {tfbundle.__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show a traceback when something fails")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb in _VERBS:
+        verb.add_parser(verbs, common)
+    return parser

@@ -1,0 +1,48 @@
+"""Exit statuses, and the one line that goes with an error."""
+
+from __future__ import annotations
+
+from tfbundle.cli.output import escape
+from tfbundle.errors import (
+    BundleExistsError,
+    BundleNotFoundError,
+    CastError,
+    FormatError,
+    TensorNotFoundError,
+    UnsupportedError,
+)
+
+DONE, DAMAGED, USAGE, NOT_FOUND, CORRUPT, UNSUPPORTED, REFUSED, IO_FAILED = range(8)
+INTERRUPTED, PIPE_CLOSED, TERMINATED = 130, 141, 143
+
+STATUS_HELP = (
+    "exit status: 0 done, 1 damage found, 2 wrong usage, 3 not found or exists already, 4 corrupt, "
+    "5 unsupported, 6 cast refused, 7 reading or writing failed, 130 interrupted"
+)
+
+_STATUSES: tuple[tuple[type[Exception], int], ...] = (
+    (BundleNotFoundError, NOT_FOUND),
+    (BundleExistsError, NOT_FOUND),
+    (TensorNotFoundError, NOT_FOUND),
+    (UnsupportedError, UNSUPPORTED),
+    (CastError, REFUSED),
+    (FormatError, CORRUPT),
+    (ValueError, USAGE),
+    (IndexError, USAGE),
+    (OSError, IO_FAILED),
+    (MemoryError, IO_FAILED),
+)
+
+
+def status_of(error: Exception) -> int | None:
+    """Return the exit status for an error, None for one that only a bug can cause."""
+    return next((status for kind, status in _STATUSES if isinstance(error, kind)), None)
+
+
+def explain_error(error: Exception) -> str:
+    """Return an error as one line that is safe to print."""
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    if isinstance(error, OSError) and error.strerror:
+        return escape(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+    return escape(str(error))

@@ -1,0 +1,45 @@
+"""What stands beside a bundle: the ``checkpoint`` file of its directory, and graphs that use it."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from tfbundle.bundle.locate import SAVED_MODEL_FILENAME, read_state
+from tfbundle.errors import BundleError
+from tfbundle.format.naming import META_SUFFIX
+from tfbundle.format.state import STATE_FILENAME, add_checkpoint, format_state
+from tfbundle.storage.base import Storage, staging
+
+
+def surroundings_notes(prefix: str, storage: Storage) -> list[str]:
+    """Name the graphs beside a bundle, which describe its variables as they were."""
+    graphs = [prefix + META_SUFFIX, os.path.join(os.path.dirname(prefix), os.pardir, SAVED_MODEL_FILENAME)]
+    return [
+        f"the graph {os.path.normpath(graph)} still says float32 and was not copied"
+        for graph in graphs
+        if storage.exists(graph)
+    ]
+
+
+def record_checkpoint(source_prefix: str, target_prefix: str, storage: Storage) -> list[str]:
+    """Make the target the latest checkpoint in the ``checkpoint`` file of its directory, if that is another one.
+
+    Paths are written relative to the directory, so that it can be moved.
+
+    Returns:
+        A note if a file that is there could not be understood; it is then left alone.
+    """
+    directory, base = os.path.split(target_prefix)
+    if os.path.realpath(directory) == os.path.realpath(os.path.dirname(source_prefix)):
+        return []
+    path = os.path.join(directory, STATE_FILENAME)
+    try:
+        state = read_state(directory, storage)
+    except BundleError as error:
+        return [f"left alone: {error}"]
+    text = format_state(add_checkpoint(state, base or os.path.join(os.curdir, ""), time.time()))
+    with staging(storage, replace=True) as stage:
+        stage.create(path).write_at(0, text.encode())
+        stage.publish(last=path)
+    return []
