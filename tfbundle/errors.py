@@ -19,9 +19,12 @@ at hand raises without one; the ``bundle`` layer adds it with ``add_path``.
 
 from __future__ import annotations
 
+import errno
 from typing import TypeVar
 
 _Error = TypeVar("_Error", bound="FormatError")
+
+_MOST_NAMES = 5  # in a message that must stay one line
 
 
 class BundleError(Exception):
@@ -134,13 +137,19 @@ class TensorNotFoundError(BundleError, KeyError):
         return f"Key {self.name} not found in checkpoint{where}{hint}"
 
 
-class _PathError(BundleError):
+class _PathError(BundleError, OSError):
     """What BundleNotFoundError and BundleExistsError share."""
+
+    _errno = 0
 
     def __init__(self, reason: str, path: str = "") -> None:
         super().__init__(reason, path)
         self.reason = reason
         self.path = path
+        self.errno, self.strerror, self.filename = self._errno, reason, path  # what an OSError has
+
+    def __reduce__(self) -> tuple[type[_PathError], tuple[str, str]]:
+        return type(self), (self.reason, self.path)  # OSError's own would add its filename
 
     def describe(self) -> str:
         """Return ``path: reason``."""
@@ -155,6 +164,8 @@ class BundleNotFoundError(_PathError, FileNotFoundError):
         path: the path that was asked for.
     """
 
+    _errno = errno.ENOENT
+
 
 class BundleExistsError(_PathError, FileExistsError):
     """The target is there already, or is the source itself.
@@ -163,6 +174,8 @@ class BundleExistsError(_PathError, FileExistsError):
         reason: what is in the way, and what would allow it.
         path: the target.
     """
+
+    _errno = errno.EEXIST
 
 
 class CastError(BundleError, ArithmeticError):
@@ -186,7 +199,7 @@ class CastError(BundleError, ArithmeticError):
 
     def describe(self) -> str:
         """Return the message: tensor, count, worst value, other tensors, what to do."""
-        more = f" (and {len(self.others)} more tensors: {', '.join(self.others)})" if self.others else ""
+        more = f" (and in {len(self.others)} more: {', '.join(self.others[:_MOST_NAMES])})" if self.others else ""
         remedy = f"; {self.remedy}" if self.remedy else ""
         values = "1 value overflows" if self.count == 1 else f"{self.count} values overflow"
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfbundle.cli.output import escape
 from tfbundle.errors import (
+    BundleError,
     BundleExistsError,
     BundleNotFoundError,
     CastError,
@@ -43,6 +44,6 @@ def explain_error(error: Exception) -> str:
     """Return an error as one line that is safe to print."""
     if isinstance(error, MemoryError):
         return "out of memory"
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError) and not isinstance(error, BundleError) and error.strerror:
         return escape(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
     return escape(str(error))

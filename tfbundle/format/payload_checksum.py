@@ -54,7 +54,7 @@ def payload_checksum(dtype: DataType, num_elements: int) -> PayloadChecksum:
         >>> checksum = payload_checksum(STRING, 1)
         >>> checksum.update(bytes.fromhex("05d9c69c4368656c6c6f"))
         >>> hex(mask_crc32c(checksum.finish()))
-        '0x29e0c0ec'
+        '0x29c0e0ec'
     """
     if dtype == STRING:
         return _StringChecksum(num_elements)

@@ -24,7 +24,7 @@ def decompress_snappy(data: bytes) -> bytes:
             anything is allocated).
 
     Example:
-        >>> decompress_snappy(b"\x05\x00a\x0d\x01")
+        >>> decompress_snappy(b"\x05\x00a\x01\x01")
         b'aaaaa'
     """
     length, start = _decode_length(data)

@@ -26,7 +26,7 @@ class TableWriter:
         >>> writer.add(b"key", b"value")
         >>> writer.finish()
         >>> len(b"".join(parts))
-        109
+        104
     """
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
