@@ -37,6 +37,7 @@ from tfbundle.storage.local import LocalStorage
 
 Checksums = Literal["verify", "ignore"]
 
+WRONG_CHECKSUM = "Checksum does not match, the data are damaged or of another checkpoint"
 _NUMPY_MAX_RANK = 32  # before numpy 2, which has 64
 
 
@@ -299,7 +300,7 @@ class BundleReader(Mapping[str, Any]):
     def _check(self, entry: BundleEntry, crc: int) -> None:
         if self._verify and mask_crc32c(crc) != entry.crc32c:
             stored = unmask_crc32c(entry.crc32c)
-            raise ChecksumError("Checksum does not match", "", "", entry.offset, stored, crc)
+            raise ChecksumError(WRONG_CHECKSUM, "", "", entry.offset, stored, crc)
 
 
 class Entries(Mapping[str, TensorInfo]):

@@ -8,6 +8,7 @@ from functools import reduce
 from operator import itemgetter
 from typing import NamedTuple
 
+from tfbundle.bundle.reader import WRONG_CHECKSUM
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.casting.stats import CastStats
 from tfbundle.conversion.pipeline import PartResult
@@ -114,7 +115,7 @@ def _check_source(tensor: TensorPlan, crc: int) -> None:
         stored = unmask_crc32c(tensor.source.crc32c)
         entry = tensor.source
         raise ChecksumError(
-            f"Checksum does not match in shard {entry.shard_id}",
+            f"{WRONG_CHECKSUM} (shard {entry.shard_id})",
             "",
             f"tensor {tensor.name!r}",
             entry.offset,

@@ -1,0 +1,70 @@
+"""The names users may rely on."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import tfbundle
+
+PUBLIC = [
+    "BundleError",
+    "BundleExistsError",
+    "BundleNotFoundError",
+    "BundleReader",
+    "BundleWriter",
+    "CastError",
+    "CastPolicy",
+    "CastStats",
+    "ChecksumError",
+    "FormatError",
+    "HalveReport",
+    "RunOptions",
+    "Selection",
+    "TensorInfo",
+    "TensorNotFoundError",
+    "TruncatedError",
+    "UnsupportedError",
+    "VerifyReport",
+    "__version__",
+    "create",
+    "halve",
+    "latest",
+    "load",
+    "open",
+    "save",
+    "verify",
+]
+
+
+def test_public_names_are_pinned() -> None:
+    assert tfbundle.__all__ == PUBLIC
+    assert dir(tfbundle) == PUBLIC
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_name_resolves_and_is_documented(name: str) -> None:
+    value = getattr(tfbundle, name)
+    if name != "__version__":
+        assert inspect.getdoc(value)
+
+
+def test_functions_show_an_example_and_their_errors() -> None:
+    for name in ("create", "halve", "load", "open", "save", "verify", "latest"):
+        text = inspect.getdoc(getattr(tfbundle, name)) or ""
+        assert "Example:" in text, name
+        assert "Raises:" in text, name
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        tfbundle.no_such_name  # noqa: B018
+
+
+def test_import_loads_no_library() -> None:
+    code = "import sys, tfbundle; print({'numpy', 'google.protobuf', 'crc32c', 'tensorflow'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
