@@ -47,9 +47,7 @@ def test_commands_print_what_the_readme_shows(tmp_path: Path) -> None:
 def test_python_example_prints_what_its_comments_say(tmp_path: Path) -> None:
     (block,) = _blocks("python")
     expected = [
-        line.partition("  # ")[2].partition("; ")[0]
-        for line in block.splitlines()
-        if line.strip().startswith("print(")
+        line.partition("  # ")[2].partition("; ")[0] for line in block.splitlines() if line.strip().startswith("print(")
     ]
     done = subprocess.run(
         [sys.executable, "-c", block],

@@ -38,7 +38,7 @@ from tfbundle.storage.local import LocalStorage
 Checksums = Literal["verify", "ignore"]
 
 WRONG_CHECKSUM = "Checksum does not match, the data are damaged or of another checkpoint"
-_NUMPY_MAX_RANK = 32  # before numpy 2, which has 64
+_NUMPY_MAX_RANK = 32 if np.__version__.startswith("1.") else 64
 
 
 @dataclass(frozen=True)
