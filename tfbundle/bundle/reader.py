@@ -1,13 +1,11 @@
 """Reading a bundle: a lazy mapping from names to arrays.
 
-Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleReader``), order of checks included.
+Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleReader``).
 """
 
 from __future__ import annotations
 
 import difflib
-import os
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,29 +13,24 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tfbundle.bundle.assemble import assemble
 from tfbundle.bundle.locate import PathLike, check_not_pointer, find_prefix
-from tfbundle.bundle.region import CHUNK_NBYTES, Where, read_region
-from tfbundle.errors import (
-    BundleNotFoundError,
-    ChecksumError,
-    FormatError,
-    TensorNotFoundError,
-    UnsupportedError,
-)
-from tfbundle.format.dtypes import STRING, VARIANT, DataType, data_type, numpy_dtype
+from tfbundle.bundle.payloads import Payloads
+from tfbundle.bundle.region import Where
+from tfbundle.bundle.shards import Shards
+from tfbundle.errors import FormatError, TensorNotFoundError, UnsupportedError
+from tfbundle.format.dtypes import STRING, VARIANT, data_type, numpy_dtype
 from tfbundle.format.entries import BIG, BundleEntry, Slice
 from tfbundle.format.index import BundleIndex, decode_index
-from tfbundle.format.naming import data_filename, index_filename, key_to_name, name_to_key, strip_data_suffix
-from tfbundle.format.payload_checksum import payload_checksum
-from tfbundle.format.strings import decode_strings, string_payload_nbytes
-from tfbundle.sstable.checksum import mask_crc32c, unmask_crc32c
+from tfbundle.format.naming import index_filename, key_to_name, name_to_key
+from tfbundle.format.slices import check_covered, whole_box
+from tfbundle.sstable.checksum import unmask_crc32c
 from tfbundle.sstable.reader import open_table
-from tfbundle.storage.base import ReadableFile, Storage, check_range
+from tfbundle.storage.base import Storage
 from tfbundle.storage.local import LocalStorage
 
 Checksums = Literal["verify", "ignore"]
 
-WRONG_CHECKSUM = "Checksum does not match, the data are damaged or of another checkpoint"
 _NUMPY_MAX_RANK = 32 if np.__version__.startswith("1.") else 64
 
 
@@ -71,11 +64,14 @@ class BundleReader(Mapping[str, Any]):
     """The tensors of a bundle by name, in key order, each read from storage when it is asked for.
 
     Numbers come as arrays of their own (C order, native byte order, not a view of any file), strings as object arrays
-    of bytes. Made by ``open_bundle``; a context manager. Thread-safe.
+    of bytes. A partitioned tensor is put together from its slices. Made by ``open_bundle``; a context manager.
+    Thread-safe.
 
     Attributes:
         prefix: path of the bundle without ``.index``.
         index: its decoded index, by key.
+        storage: where its files are.
+        shards: its data files.
         entries: what the index says of each tensor; looking there reads no payload.
     """
 
@@ -83,10 +79,9 @@ class BundleReader(Mapping[str, Any]):
         self.prefix = prefix
         self.index = index
         self.storage = storage
+        self.shards = Shards(prefix, index.header.num_shards, storage)
         self.entries = Entries(self)
-        self._verify = checksums == "verify"
-        self._shards: dict[int, ReadableFile] = {}
-        self._lock = threading.Lock()
+        self._payloads = Payloads(index, self.shards, verify=checksums == "verify")
 
     def __getitem__(self, name: str) -> Any:
         return self.read(name)
@@ -108,10 +103,7 @@ class BundleReader(Mapping[str, Any]):
 
     def close(self) -> None:
         """Release the shards; they are opened again when another tensor is read."""
-        with self._lock:
-            for file in self._shards.values():
-                file.close()
-            self._shards.clear()
+        self.shards.close()
 
     def read(self, name: str, where: Where = ..., out: NDArray[Any] | None = None) -> Any:
         """Read a tensor or a part of it.
@@ -119,7 +111,7 @@ class BundleReader(Mapping[str, Any]):
         Args:
             name: of the tensor.
             where: integers, slices and ``...``, as in ``array[where]``; only that part is read, and since a
-                checksum covers a whole tensor, a part is not verified.
+                checksum covers a whole tensor, or a whole slice of one, a part is not verified.
             out: receives the values of a whole numeric tensor; of its shape and dtype, C order.
 
         Returns:
@@ -127,7 +119,7 @@ class BundleReader(Mapping[str, Any]):
 
         Raises:
             TensorNotFoundError: no such tensor.
-            FormatError: the entry, or the payload, is damaged.
+            FormatError: the entry, or the payload, is damaged, or slices are missing or overlap.
             BundleNotFoundError: the shard is missing.
             UnsupportedError: a kind of tensor that cannot be read as an array.
 
@@ -140,24 +132,29 @@ class BundleReader(Mapping[str, Any]):
             array([1, 4])
         """
         entry = self.entry(name)
-        dtype = self._readable_dtype(name, entry)
+        self._check_readable(name, entry)
+        is_whole = where is ... or where == ()
+        if out is not None:
+            _check_out(out, entry, is_whole=is_whole)
+        key = name_to_key(name)
+        if entry.slices:
+            array = self._assemble(key, entry, where)
+        elif out is not None:
+            self._payloads.read_into(key, out)
+            return out
+        else:
+            return self._payloads.read(key) if is_whole else self._payloads.read_region(key, where)
+        if out is None:
+            return array
+        out[...] = array
+        return out
+
+    def _assemble(self, key: bytes, entry: BundleEntry, where: Where) -> NDArray[Any]:
         try:
-            if dtype == STRING:
-                return _pick(self._read_strings(entry), where)
-            if where is ... or where == ():
-                return self._read_numbers(entry, out)
-            if out is not None:
-                raise ValueError("out takes a whole tensor, not a part of one")
-            self._check_place(entry)
-            shard = self.shard(entry.shard_id)
-            return read_region(
-                lambda offset, buffer: shard.read_into(entry.offset + offset, buffer),
-                entry.shape,
-                numpy_dtype(entry.dtype),
-                where,
-            )
+            dtype = np.dtype(object) if data_type(entry.dtype) == STRING else numpy_dtype(entry.dtype)
+            return assemble(self._payloads, entry, self.index.slice_rows(key), dtype, where)
         except FormatError as error:
-            raise self._locate(error, name, entry) from error
+            raise error.add_path(index_filename(self.prefix), f"tensor {key_to_name(key)!r}") from error
 
     def entry(self, name: str) -> BundleEntry:
         """Return the decoded index entry of a tensor.
@@ -176,42 +173,37 @@ class BundleReader(Mapping[str, Any]):
         except FormatError as error:
             raise error.add_path(index_filename(self.prefix)) from error
 
-    def shard(self, shard_id: int) -> ReadableFile:
-        """Return a shard, opened once and kept until ``close``.
+    def payload(self, name: str) -> bytes:
+        """Return a tensor's stored bytes, whatever its dtype, with their checksum verified.
 
         Raises:
-            BundleNotFoundError: it is missing; the message names data files that are there.
-            FormatError: it is a Git LFS pointer.
+            TensorNotFoundError, FormatError, BundleNotFoundError: as ``read``.
+            UnsupportedError: the tensor is partitioned.
         """
-        with self._lock:
-            if shard_id not in self._shards:
-                self._shards[shard_id] = self._open_shard(shard_id)
-            return self._shards[shard_id]
+        if self.entry(name).slices:
+            raise UnsupportedError(f"tensor {name!r} is partitioned: each slice has bytes of its own", self.prefix)
+        return self._payloads.read_bytes(name_to_key(name))
 
-    def _open_shard(self, shard_id: int) -> ReadableFile:
-        num_shards = self.index.header.num_shards
-        path = data_filename(self.prefix, shard_id, num_shards)
-        if shard_id >= num_shards:
-            raise BundleNotFoundError(f"No such file or directory: shard {shard_id} of {num_shards}", path)
+    def check_payload(self, name: str) -> int:
+        """Read a row's payload in bounded memory and verify its checksum; return its size in bytes.
+
+        A partitioned tensor has none: its slices are rows of their own, and only their fit is checked.
+
+        Raises:
+            TensorNotFoundError, FormatError, BundleNotFoundError: as ``read``.
+        """
+        entry = self.entry(name)
+        if not entry.slices:
+            return self._payloads.check(name_to_key(name))
         try:
-            file = self.storage.open(path)
-        except BundleNotFoundError:
-            raise BundleNotFoundError(self._explain_missing_shard(shard_id), path) from None
-        check_not_pointer(file)
-        return file
+            rows = self.index.slice_rows(name_to_key(name))
+            check_covered(whole_box(entry.shape), (box for _, box in rows))
+        except FormatError as error:
+            raise error.add_path(index_filename(self.prefix), f"tensor {name!r}") from error
+        return 0
 
-    def _explain_missing_shard(self, shard_id: int) -> str:
-        directory, base = os.path.split(self.prefix)
-        names = self.storage.list_directory(directory)
-        others = [name for name in names if strip_data_suffix(name) is not None]
-        own = [name for name in others if strip_data_suffix(name) == base]
-        found = f"; found {', '.join((own or others)[:4])}" if others else "; no data file is there"
-        return f"No such file or directory: shard {shard_id} of {self.index.header.num_shards}{found}"
-
-    def _readable_dtype(self, name: str, entry: BundleEntry) -> DataType:
+    def _check_readable(self, name: str, entry: BundleEntry) -> None:
         dtype = data_type(entry.dtype)
-        if entry.slices:
-            raise UnsupportedError(f"tensor {name!r} is partitioned into slices, which are not supported", self.prefix)
         if self.index.header.endianness == BIG:
             raise UnsupportedError("a big-endian bundle, which is not supported", self.prefix)
         if not dtype.is_memcpy and dtype != STRING:
@@ -222,85 +214,6 @@ class BundleReader(Mapping[str, Any]):
                 f"tensor {name!r} has {len(entry.shape)} dimensions, more than numpy's {_NUMPY_MAX_RANK}",
                 self.prefix,
             )
-        return dtype
-
-    def payload(self, name: str) -> bytes:
-        """Return a tensor's stored bytes, whatever its dtype, with their checksum verified.
-
-        Raises:
-            TensorNotFoundError, FormatError, BundleNotFoundError: as ``read``.
-        """
-        entry = self.entry(name)
-        try:
-            self._check_place(entry)
-            data = bytearray(entry.size)
-            self._stream(entry, memoryview(data))
-        except FormatError as error:
-            raise self._locate(error, name, entry) from error
-        return bytes(data)
-
-    def check_payload(self, name: str) -> int:
-        """Read a row's payload in bounded memory and verify its checksum; return its size in bytes.
-
-        Raises:
-            TensorNotFoundError, FormatError, BundleNotFoundError: as ``read``.
-        """
-        entry = self.entry(name)
-        if entry.slices:
-            return 0  # its parts are rows of their own
-        try:
-            self._stream(entry, None)
-        except FormatError as error:
-            raise self._locate(error, name, entry) from error
-        return entry.size
-
-    def _check_place(self, entry: BundleEntry) -> None:
-        """Check that a payload lies in its shard, before memory for it is allocated."""
-        shard = self.shard(entry.shard_id)
-        if entry.size:
-            check_range(shard.path, entry.offset, entry.size, shard.nbytes)
-
-    def _stream(self, entry: BundleEntry, out: memoryview | None) -> None:
-        """Read a payload into ``out``, or through a small buffer, and verify it."""
-        self._check_place(entry)
-        shard = self.shard(entry.shard_id)
-        buffer = memoryview(bytearray(min(entry.size, CHUNK_NBYTES))) if out is None else out
-        checksum = payload_checksum(data_type(entry.dtype), entry.num_elements)
-        for start in range(0, entry.size, CHUNK_NBYTES):
-            nbytes = min(CHUNK_NBYTES, entry.size - start)
-            piece = buffer[:nbytes] if out is None else out[start : start + nbytes]
-            shard.read_into(entry.offset + start, piece)
-            checksum.update(piece)
-        self._check(entry, checksum.finish())
-
-    def _locate(self, error: FormatError, name: str, entry: BundleEntry) -> FormatError:
-        """Add to an error which file and tensor it is about."""
-        path = data_filename(self.prefix, entry.shard_id, self.index.header.num_shards)
-        return error.add_path(path, f"tensor {name!r}")
-
-    def _read_numbers(self, entry: BundleEntry, out: NDArray[Any] | None) -> NDArray[Any]:
-        self._check_place(entry)
-        array = _checked_out(out, entry) if out is not None else np.empty(entry.shape, numpy_dtype(entry.dtype))
-        self._stream(entry, array.reshape(-1).view(np.uint8).data)
-        return array
-
-    def _read_strings(self, entry: BundleEntry) -> NDArray[np.object_]:
-        shard = self.shard(entry.shard_id)
-        data = shard.read(entry.offset, entry.size)
-        if data:
-            nbytes = string_payload_nbytes(data, entry.num_elements)
-            if nbytes > entry.size:  # a size too small; TensorFlow goes by the lengths, so do we
-                data = shard.read(entry.offset, nbytes)
-        values, crc = decode_strings(data, entry.num_elements)
-        self._check(entry, crc)
-        array = np.empty(len(values), object)
-        array[:] = values
-        return array.reshape(entry.shape)
-
-    def _check(self, entry: BundleEntry, crc: int) -> None:
-        if self._verify and mask_crc32c(crc) != entry.crc32c:
-            stored = unmask_crc32c(entry.crc32c)
-            raise ChecksumError(WRONG_CHECKSUM, "", "", entry.offset, stored, crc)
 
 
 class Entries(Mapping[str, TensorInfo]):
@@ -311,13 +224,15 @@ class Entries(Mapping[str, TensorInfo]):
 
     def __getitem__(self, name: str) -> TensorInfo:
         entry = self._reader.entry(name)
+        rows = self._reader.index.slice_rows(name_to_key(name)) if entry.slices else ()
+        nbytes = sum(self._reader.index[key].size for key, _ in rows) if rows else entry.size
         return TensorInfo(
             name,
             data_type(entry.dtype).name,
             entry.shape,
             entry.shard_id,
             entry.offset,
-            entry.size,
+            nbytes,
             unmask_crc32c(entry.crc32c),
             entry.slices,
         )
@@ -399,15 +314,12 @@ def read_index(prefix: str, storage: Storage) -> BundleIndex:
         file.close()
 
 
-def _checked_out(out: NDArray[Any], entry: BundleEntry) -> NDArray[Any]:
+def _check_out(out: NDArray[Any], entry: BundleEntry, *, is_whole: bool) -> None:
+    if not is_whole:
+        raise ValueError("out takes a whole tensor, not a part of one")
     expected = numpy_dtype(entry.dtype)
     if out.shape != entry.shape or out.dtype != expected or not out.flags.c_contiguous or not out.flags.writeable:
         raise ValueError(
             f"out has dtype {out.dtype} and shape {out.shape}; a writeable C-order array of {expected} "
             f"{entry.shape} is needed"
         )
-    return out
-
-
-def _pick(array: NDArray[np.object_], where: Where) -> Any:
-    return array if where is ... else array[where]

@@ -31,17 +31,53 @@ def read_region(read_into: ReadInto, shape: tuple[int, ...], dtype: np.dtype[Any
         IndexError: too many indices, or an integer out of bounds.
         TypeError: another kind of index.
     """
-    indices = _normalize(where, shape)
-    ascending = tuple(_ascending(index) for index in indices)
-    result = np.empty(tuple(len(part) for part in ascending), dtype)
+    indices = normalize_index(where, shape)
+    ascending = tuple(map(_ascending, indices))
+    result = np.empty(tuple(map(len, ascending)), dtype)
     if result.size:
         _fill(result, 0, read_into, shape, ascending)
+    return _finish(result, indices)
+
+
+def read_box(read_into: ReadInto, shape: tuple[int, ...], starts: tuple[int, ...], out: NDArray[Any]) -> None:
+    """Fill ``out`` with the box of its shape that starts at the given indices.
+
+    Args:
+        read_into: gives access to the array's bytes.
+        shape: of the whole array.
+        starts: first index of the box along each dimension.
+        out: receives the box; any strides.
+    """
+    ranges = tuple(range(start, start + size) for start, size in zip(starts, out.shape, strict=True))
+    if out.size:
+        _fill(out, 0, read_into, shape, ranges)
+
+
+def bounding_box(indices: list[int | range]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return starts and sizes of the smallest box that holds everything an index selects."""
+    ranges = [_ascending(index) for index in indices]
+    starts = tuple(part.start if part else 0 for part in ranges)
+    return starts, tuple(part[-1] + 1 - part.start if part else 0 for part in ranges)
+
+
+def pick_from_box(box: NDArray[Any], indices: list[int | range]) -> NDArray[Any]:
+    """Return what an index selects, from an array that holds its bounding box."""
+    steps = tuple(slice(None, None, _ascending(index).step) for index in indices)
+    return _finish(box[steps], indices)
+
+
+def _finish(ascending: NDArray[Any], indices: list[int | range]) -> NDArray[Any]:
+    """Drop the dimensions that integers index, and turn around those with a negative step."""
     flips = tuple(0 if isinstance(index, int) else slice(None, None, -1 if index.step < 0 else 1) for index in indices)
-    return np.ascontiguousarray(result[flips]) if flips else result
+    return np.asarray(ascending[flips], order="C") if flips else ascending
 
 
-def _normalize(where: Where, shape: tuple[int, ...]) -> list[int | range]:
-    """Return one integer or range for each dimension."""
+def normalize_index(where: Where, shape: tuple[int, ...]) -> list[int | range]:
+    """Return the integer or range that an index means for each dimension.
+
+    Raises:
+        IndexError, TypeError: as ``read_region``.
+    """
     given = list(where) if isinstance(where, tuple) else [where]
     if given.count(...) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")

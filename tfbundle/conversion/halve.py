@@ -123,7 +123,7 @@ def _convert(
     bundle: BundleReader, prefix: str, selection: Selection, policy: CastPolicy, options: RunOptions
 ) -> HalveReport:
     decisions = decide_tensors(bundle, selection)
-    shard_nbytes = [bundle.shard(number).nbytes for number in range(bundle.index.header.num_shards)]
+    shard_nbytes = [bundle.shards.open(number).nbytes for number in range(bundle.index.header.num_shards)]
     plan = plan_halve(bundle.index, decisions, shard_nbytes)
     stats: list[CastStats | None] = [None] * len(plan.tensors)
     notes = [*surroundings_notes(bundle.prefix, bundle.storage)]
@@ -187,7 +187,7 @@ def _carry_out(
         ledger = Ledger(plan)
         _run(context, plan, ledger, options)
         for shard in range(num_shards):
-            bundle.shard(shard).check_unchanged()
+            bundle.shards.open(shard).check_unchanged()
         ledger.check_overflow(policy)
         publish_index(stage, prefix, plan.header, ledger.entries())
     if options.if_exists == "replace":

@@ -8,7 +8,7 @@ from functools import reduce
 from operator import itemgetter
 from typing import NamedTuple
 
-from tfbundle.bundle.reader import WRONG_CHECKSUM
+from tfbundle.bundle.payloads import WRONG_CHECKSUM
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.casting.stats import CastStats
 from tfbundle.conversion.pipeline import PartResult

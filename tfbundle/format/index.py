@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from tfbundle.errors import FormatError
+from tfbundle.format.dtypes import dtype_name
 from tfbundle.format.entries import (
     HEADER_KEY,
     BundleEntry,
@@ -20,6 +21,7 @@ from tfbundle.format.entries import (
 )
 from tfbundle.format.naming import key_to_name
 from tfbundle.format.ordered_code import encode_slice_key
+from tfbundle.format.slices import Box, check_disjoint, format_slice, resolve_slice
 from tfbundle.sstable.reader import TableReader
 from tfbundle.sstable.writer import TableWriter
 
@@ -52,6 +54,32 @@ class BundleIndex(Mapping[bytes, BundleEntry]):
 
     def __contains__(self, key: object) -> bool:
         return key in self.rows
+
+    def slice_rows(self, key: bytes) -> list[tuple[bytes, Box]]:
+        """Return the rows that hold a partitioned tensor's parts, each with its place in the tensor.
+
+        Raises:
+            FormatError: a slice leaves the tensor, overlaps another, or its row is missing or does not fit.
+        """
+        entry = self[key]
+        try:
+            rows = [(encode_slice_key(key, extents), resolve_slice(extents, entry.shape)) for extents in entry.slices]
+            check_disjoint(box for _, box in rows)
+            for extents, (slice_key, box) in zip(entry.slices, rows, strict=True):
+                self._check_slice_row(slice_key, entry, box, format_slice(extents))
+        except FormatError as error:
+            raise error.add_path("", f"tensor {key_to_name(key)!r}") from error
+        return rows
+
+    def _check_slice_row(self, slice_key: bytes, entry: BundleEntry, box: Box, where: str) -> None:
+        if slice_key not in self.rows:
+            raise FormatError(f"Key {slice_key!r} not found in checkpoint: slice {where} has no entry")
+        part = self[slice_key]
+        if part.dtype != entry.dtype or part.shape != box.sizes or part.slices:
+            raise FormatError(
+                f"slice {where} has an entry of {dtype_name(part.dtype)} {list(part.shape)}, "
+                f"expected {dtype_name(entry.dtype)} {list(box.sizes)}"
+            )
 
     def tensor_keys(self) -> Iterator[bytes]:
         """Yield the keys of tensors: all rows but the slices that some partitioned tensor lists."""

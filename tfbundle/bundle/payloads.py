@@ -1,0 +1,144 @@
+"""The payloads of index rows: bytes in shards, checked and decoded.
+
+A row is a tensor, or one slice of a partitioned tensor; either way it is one payload under one key.
+
+Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleReader::GetValue``), order of checks included.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfbundle.bundle.region import CHUNK_NBYTES, Where, read_box, read_region
+from tfbundle.bundle.shards import Shards
+from tfbundle.errors import ChecksumError, FormatError
+from tfbundle.format.dtypes import STRING, data_type, numpy_dtype
+from tfbundle.format.entries import BundleEntry
+from tfbundle.format.index import BundleIndex
+from tfbundle.format.naming import key_to_name
+from tfbundle.format.payload_checksum import payload_checksum
+from tfbundle.format.strings import decode_strings, string_payload_nbytes
+from tfbundle.sstable.checksum import mask_crc32c, unmask_crc32c
+from tfbundle.storage.base import ReadableFile, check_range
+
+WRONG_CHECKSUM = "Checksum does not match, the data are damaged or of another checkpoint"
+
+
+class Payloads:
+    """Reads rows of one bundle. Thread-safe.
+
+    Errors it raises name the shard's path and the tensor.
+    """
+
+    def __init__(self, index: BundleIndex, shards: Shards, *, verify: bool) -> None:
+        self._index = index
+        self._shards = shards
+        self._verify = verify
+
+    def read(self, key: bytes) -> NDArray[Any]:
+        """Read a row whole, verified; strings as an object array of bytes."""
+        entry = self._index[key]
+        if data_type(entry.dtype) == STRING:
+            return self._read_strings(key, entry)
+        self._place(key, entry)
+        array = np.empty(entry.shape, numpy_dtype(entry.dtype))
+        self._stream(key, entry, array.reshape(-1).view(np.uint8).data)
+        return array
+
+    def read_into(self, key: bytes, out: NDArray[Any]) -> None:
+        """Read a row whole, verified, into an array of its shape."""
+        entry = self._index[key]
+        if out.flags.c_contiguous and data_type(entry.dtype) != STRING:
+            self._stream(key, entry, out.reshape(-1).view(np.uint8).data)
+        else:
+            out[...] = self.read(key)
+
+    def read_region(self, key: bytes, where: Where) -> NDArray[Any]:
+        """Read ``row[where]``; a row of numbers is then not read whole and not verified."""
+        entry = self._index[key]
+        if data_type(entry.dtype) == STRING:
+            return np.asarray(self._read_strings(key, entry)[where], object)
+        file = self._place(key, entry)
+        return read_region(
+            lambda offset, buffer: file.read_into(entry.offset + offset, buffer),
+            entry.shape,
+            numpy_dtype(entry.dtype),
+            where,
+        )
+
+    def read_box(self, key: bytes, starts: tuple[int, ...], out: NDArray[Any]) -> None:
+        """Read the box of ``out``'s shape that starts there, not verified if it is of numbers."""
+        entry = self._index[key]
+        if data_type(entry.dtype) == STRING:
+            box = tuple(slice(start, start + size) for start, size in zip(starts, out.shape, strict=True))
+            out[...] = self._read_strings(key, entry)[box]
+            return
+        file = self._place(key, entry)
+        read_box(lambda offset, buffer: file.read_into(entry.offset + offset, buffer), entry.shape, starts, out)
+
+    def read_bytes(self, key: bytes) -> bytes:
+        """Read a row's bytes as stored, verified."""
+        entry = self._index[key]
+        self._place(key, entry)
+        data = bytearray(entry.size)
+        self._stream(key, entry, memoryview(data))
+        return bytes(data)
+
+    def check(self, key: bytes) -> int:
+        """Read a row in bounded memory and verify it; return its size in bytes."""
+        entry = self._index[key]
+        self._stream(key, entry, None)
+        return entry.size
+
+    def _place(self, key: bytes, entry: BundleEntry) -> ReadableFile:
+        """Return the shard of a row after checking that the row lies within it, before memory is allocated."""
+        file = self._shards.open(entry.shard_id)
+        if entry.size:
+            try:
+                check_range(file.path, entry.offset, entry.size, file.nbytes)
+            except FormatError as error:
+                raise self._locate(error, key, entry) from error
+        return file
+
+    def _stream(self, key: bytes, entry: BundleEntry, out: memoryview | None) -> None:
+        """Read a row into ``out``, or through a small buffer, and verify it."""
+        file = self._place(key, entry)
+        buffer = memoryview(bytearray(min(entry.size, CHUNK_NBYTES))) if out is None else out
+        checksum = payload_checksum(data_type(entry.dtype), entry.num_elements)
+        try:
+            for start in range(0, entry.size, CHUNK_NBYTES):
+                nbytes = min(CHUNK_NBYTES, entry.size - start)
+                piece = buffer[:nbytes] if out is None else out[start : start + nbytes]
+                file.read_into(entry.offset + start, piece)
+                checksum.update(piece)
+            self._check_crc(entry, checksum.finish())
+        except FormatError as error:
+            raise self._locate(error, key, entry) from error
+
+    def _read_strings(self, key: bytes, entry: BundleEntry) -> NDArray[np.object_]:
+        file = self._place(key, entry)
+        try:
+            data = file.read(entry.offset, entry.size) if entry.size else b""
+            if data:
+                nbytes = string_payload_nbytes(data, entry.num_elements)
+                if nbytes > entry.size:  # a size too small; TensorFlow goes by the lengths, so do we
+                    data = file.read(entry.offset, nbytes)
+            values, crc = decode_strings(data, entry.num_elements)
+            self._check_crc(entry, crc)
+        except FormatError as error:
+            raise self._locate(error, key, entry) from error
+        array = np.empty(len(values), object)
+        array[:] = values
+        return array.reshape(entry.shape)
+
+    def _check_crc(self, entry: BundleEntry, crc: int) -> None:
+        if self._verify and mask_crc32c(crc) != entry.crc32c:
+            stored = unmask_crc32c(entry.crc32c)
+            raise ChecksumError(WRONG_CHECKSUM, "", "", entry.offset, stored, crc)
+
+    def _locate(self, error: FormatError, key: bytes, entry: BundleEntry) -> FormatError:
+        """Add to an error which file and tensor it is about."""
+        return error.add_path(self._shards.path(entry.shard_id), f"tensor {key_to_name(key)!r}")

@@ -1,0 +1,63 @@
+"""The data files of a bundle, opened as they are needed."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from tfbundle.bundle.locate import check_not_pointer
+from tfbundle.errors import BundleNotFoundError
+from tfbundle.format.naming import data_filename, strip_data_suffix
+from tfbundle.storage.base import ReadableFile, Storage
+
+
+class Shards:
+    """The data files of one bundle. Thread-safe."""
+
+    def __init__(self, prefix: str, num_shards: int, storage: Storage) -> None:
+        self.prefix = prefix
+        self.num_shards = num_shards
+        self._storage = storage
+        self._files: dict[int, ReadableFile] = {}
+        self._lock = threading.Lock()
+
+    def path(self, shard_id: int) -> str:
+        """Return the path of a shard, whether it exists or not."""
+        return data_filename(self.prefix, shard_id, self.num_shards)
+
+    def open(self, shard_id: int) -> ReadableFile:
+        """Return a shard, opened once and kept until ``close``.
+
+        Raises:
+            BundleNotFoundError: it is missing; the message names data files that are there.
+            FormatError: it is a Git LFS pointer.
+        """
+        with self._lock:
+            if shard_id not in self._files:
+                self._files[shard_id] = self._open(shard_id)
+            return self._files[shard_id]
+
+    def close(self) -> None:
+        """Release all files."""
+        with self._lock:
+            for file in self._files.values():
+                file.close()
+            self._files.clear()
+
+    def _open(self, shard_id: int) -> ReadableFile:
+        path = self.path(shard_id)
+        missing = f"No such file or directory: shard {shard_id} of {self.num_shards}"
+        if shard_id >= self.num_shards:
+            raise BundleNotFoundError(missing, path)
+        try:
+            file = self._storage.open(path)
+        except BundleNotFoundError:
+            raise BundleNotFoundError(f"{missing}; {self._describe_others()}", path) from None
+        check_not_pointer(file)
+        return file
+
+    def _describe_others(self) -> str:
+        directory, base = os.path.split(self.prefix)
+        others = [name for name in self._storage.list_directory(directory) if strip_data_suffix(name) is not None]
+        own = [name for name in others if strip_data_suffix(name) == base]
+        return f"found {', '.join((own or others)[:4])}" if others else "no data file is there"

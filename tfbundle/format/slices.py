@@ -1,0 +1,125 @@
+"""Boxes of partitioned tensors: where a slice lies in its tensor, and whether slices make up what is wanted.
+
+Source: TensorFlow ``core/framework/tensor_slice.cc``, ``core/util/tensor_slice_set.cc``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from tfbundle.errors import FormatError
+from tfbundle.format.entries import Slice
+from tfbundle.format.ordered_code import FULL_LENGTH
+
+
+class Box(NamedTuple):
+    """A box within a tensor: first index and number of elements along each dimension."""
+
+    starts: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+    @property
+    def num_elements(self) -> int:
+        """Product of the sizes."""
+        return math.prod(self.sizes)
+
+    def intersect(self, other: Box) -> Box | None:
+        """Return what two boxes share, None if that is nothing.
+
+        Example:
+            >>> Box((0, 0), (2, 4)).intersect(Box((1, 2), (3, 9)))
+            Box(starts=(1, 2), sizes=(1, 2))
+        """
+        starts = tuple(map(max, self.starts, other.starts))
+        ends = tuple(map(min, self.ends, other.ends))
+        sizes = tuple(end - start for start, end in zip(starts, ends, strict=True))
+        return Box(starts, sizes) if all(size > 0 for size in sizes) else None
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Index after the last along each dimension."""
+        return tuple(start + size for start, size in zip(self.starts, self.sizes, strict=True))
+
+    def within(self, outer: Box) -> tuple[slice, ...]:
+        """Return the index that selects this box in an array that holds ``outer``."""
+        return tuple(
+            slice(start - origin, start - origin + size)
+            for start, size, origin in zip(self.starts, self.sizes, outer.starts, strict=True)
+        )
+
+
+def whole_box(shape: Sequence[int]) -> Box:
+    """Return the box that is all of a tensor."""
+    return Box((0,) * len(shape), tuple(shape))
+
+
+def resolve_slice(extents: Slice, shape: tuple[int, ...]) -> Box:
+    """Return the box that stored extents mean in a tensor of that shape.
+
+    Raises:
+        FormatError: another rank than the tensor, or an extent that leaves it.
+
+    Example:
+        >>> resolve_slice(((0, 2), (0, -1)), (4, 3))
+        Box(starts=(0, 0), sizes=(2, 3))
+    """
+    if len(extents) != len(shape):
+        raise FormatError(f"Mismatching ranks: shape = {list(shape)}, slice = {format_slice(extents)}")
+    sizes = tuple(dim if length == FULL_LENGTH else length for (_, length), dim in zip(extents, shape, strict=True))
+    starts = tuple(start for start, _ in extents)
+    for number, (start, size, dim) in enumerate(zip(starts, sizes, shape, strict=True)):
+        if start < 0 or size < 0 or start + size > dim:
+            raise FormatError(
+                f"Extent in dimension {number} out of bounds: shape = {list(shape)}, slice = {format_slice(extents)}"
+            )
+    return Box(starts, sizes)
+
+
+def format_slice(extents: Slice) -> str:
+    """Return extents as TensorFlow prints them.
+
+    Example:
+        >>> format_slice(((0, 2), (0, -1)))
+        '0,2:-'
+    """
+    return ":".join("-" if length == FULL_LENGTH else f"{start},{length}" for start, length in extents)
+
+
+def check_disjoint(boxes: Iterable[Box]) -> None:
+    """Refuse boxes that share elements.
+
+    Raises:
+        FormatError: ``Overlapping slices``.
+    """
+    active: list[Box] = []  # those that reach the first dimension's index we have come to
+    for box in sorted(boxes):
+        if not box.num_elements:
+            continue
+        active = [other for other in active if not box.starts or other.ends[0] > box.starts[0]]
+        for other in active:
+            if box.intersect(other) is not None:
+                raise FormatError(
+                    f"Overlapping slices: existing slice = {_format_box(other)}, new slice = {_format_box(box)}"
+                )
+        active.append(box)
+
+
+def check_covered(wanted: Box, boxes: Iterable[Box]) -> None:
+    """Refuse a wanted box that disjoint boxes do not make up.
+
+    Raises:
+        FormatError: ``Does not have sufficient slices``.
+    """
+    shared = (wanted.intersect(box) for box in boxes)
+    covered = sum(box.num_elements for box in shared if box is not None)
+    if covered != wanted.num_elements:
+        raise FormatError(
+            f"Does not have sufficient slices for partitioned tensor to restore in slice_spec: {_format_box(wanted)}: "
+            f"{covered} of {wanted.num_elements} elements are stored"
+        )
+
+
+def _format_box(box: Box) -> str:
+    return format_slice(tuple(zip(box.starts, box.sizes, strict=True)))
