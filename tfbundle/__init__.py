@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tfbundle.casting.stats import CastStats as CastStats
     from tfbundle.conversion.halve import RunOptions as RunOptions
     from tfbundle.conversion.halve import halve as halve
+    from tfbundle.conversion.layout import Layout as Layout
     from tfbundle.conversion.report import HalveReport as HalveReport
     from tfbundle.conversion.select import Selection as Selection
     from tfbundle.errors import BundleError as BundleError
@@ -56,6 +57,7 @@ _HOMES = {
     "casting.policy": ("CastPolicy",),
     "casting.stats": ("CastStats",),
     "conversion.halve": ("RunOptions", "halve"),
+    "conversion.layout": ("Layout",),
     "conversion.report": ("HalveReport",),
     "conversion.select": ("Selection",),
     "errors": (

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tfbundle.bundle.region import CHUNK_NBYTES, Where, read_box, read_region
 from tfbundle.bundle.shards import Shards
-from tfbundle.errors import ChecksumError, FormatError
+from tfbundle.errors import ChecksumError, FormatError, UnsupportedError
 from tfbundle.format.dtypes import STRING, data_type, numpy_dtype
 from tfbundle.format.entries import BundleEntry
 from tfbundle.format.index import BundleIndex
@@ -44,7 +44,7 @@ class Payloads:
         if data_type(entry.dtype) == STRING:
             return self._read_strings(key, entry)
         self._place(key, entry)
-        array = np.empty(entry.shape, numpy_dtype(entry.dtype))
+        array = self._allocate(key, entry)
         self._stream(key, entry, array.reshape(-1).view(np.uint8).data)
         return array
 
@@ -102,6 +102,13 @@ class Payloads:
             except FormatError as error:
                 raise self._locate(error, key, entry) from error
         return file
+
+    def _allocate(self, key: bytes, entry: BundleEntry) -> NDArray[Any]:
+        try:
+            return np.empty(entry.shape, numpy_dtype(entry.dtype))
+        except ValueError as error:  # empty, but with other dimensions too large, or too many of them
+            part = f"tensor {key_to_name(key)!r}"
+            raise UnsupportedError(f"{part} of shape {list(entry.shape)}: {error}", self._shards.prefix) from error
 
     def _stream(self, key: bytes, entry: BundleEntry, out: memoryview | None) -> None:
         """Read a row into ``out``, or through a small buffer, and verify it."""

@@ -31,8 +31,6 @@ from tfbundle.storage.local import LocalStorage
 
 Checksums = Literal["verify", "ignore"]
 
-_NUMPY_MAX_RANK = 32 if np.__version__.startswith("1.") else 64
-
 
 @dataclass(frozen=True)
 class TensorInfo:
@@ -209,11 +207,6 @@ class BundleReader(Mapping[str, Any]):
         if not dtype.is_memcpy and dtype != STRING:
             advice = "; payload() gives its bytes" if dtype == VARIANT else ""
             raise UnsupportedError(f"tensor {name!r} of dtype {dtype.name} is not an array{advice}", self.prefix)
-        if len(entry.shape) > _NUMPY_MAX_RANK:
-            raise UnsupportedError(
-                f"tensor {name!r} has {len(entry.shape)} dimensions, more than numpy's {_NUMPY_MAX_RANK}",
-                self.prefix,
-            )
 
 
 class Entries(Mapping[str, TensorInfo]):

@@ -66,6 +66,19 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="what to do with finite values beyond 65504: refuse (the default), store infinity as tf.cast does, or "
         "store 65504",
     )
+    how.add_argument(
+        "--slices",
+        choices=("join", "keep"),
+        default="join",
+        help="what to do with partitioned tensors that are cast: make each one plain tensor (the default, since "
+        "TensorFlow cannot put float16 slices together), or keep the slices for a graph with the same partitions",
+    )
+    how.add_argument("--shards", metavar="N", type=int, help="write N data files (default: as many as SRC has)")
+    how.add_argument(
+        "--max-shard-size",
+        metavar="SIZE",
+        help="begin another data file where this size, such as 2GB, would be exceeded; tensors are not split",
+    )
     how.add_argument("--jobs", metavar="N", type=int, help="number of threads (default: one a processor, at most 4)")
     how.add_argument("--force", action="store_true", help="replace a bundle that is at DST already")
     how.add_argument("--dry-run", action="store_true", help="say what would be done; read no payload, write nothing")
@@ -80,6 +93,7 @@ def run(options: argparse.Namespace) -> int:
     from tfbundle.casting.policy import CastPolicy
     from tfbundle.cli.progress import terminal_progress
     from tfbundle.conversion.halve import RunOptions, halve
+    from tfbundle.conversion.layout import Layout, parse_nbytes
     from tfbundle.conversion.select import Selection
 
     report = halve(
@@ -87,6 +101,11 @@ def run(options: argparse.Namespace) -> int:
         options.target,
         selection=Selection(tuple(options.keep), tuple(options.only), tuple(options.drop), options.optimizer),
         policy=CastPolicy(options.on_overflow),
+        layout=Layout(
+            options.slices,
+            options.shards,
+            parse_nbytes(options.max_shard_size) if options.max_shard_size else None,
+        ),
         options=RunOptions(
             "replace" if options.force else "error",
             options.jobs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,12 +14,13 @@ from tfbundle.bundle.writer import IfExists, check_target, publish_index, remove
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.casting.stats import CastStats
 from tfbundle.conversion.beside import record_checkpoint, surroundings_notes
+from tfbundle.conversion.layout import Layout
 from tfbundle.conversion.ledger import Ledger
 from tfbundle.conversion.optimizer import find_optimizer_state
 from tfbundle.conversion.pipeline import StepContext, run_steps
 from tfbundle.conversion.plan import Plan, plan_halve
 from tfbundle.conversion.progress import NoProgress, Progress
-from tfbundle.conversion.report import HalveReport, conversion_notes, report_tensor
+from tfbundle.conversion.report import HalveReport, conversion_notes, report_tensors
 from tfbundle.conversion.select import Decision, Selection, decide
 from tfbundle.errors import BundleExistsError, FormatError
 from tfbundle.format.naming import OBJECT_GRAPH_KEY, data_filename, index_filename, key_to_name
@@ -69,19 +71,20 @@ def halve(
     *,
     selection: Selection = Selection(),
     policy: CastPolicy = CastPolicy(),
+    layout: Layout = Layout(),
     options: RunOptions = RunOptions(),
 ) -> HalveReport:
     """Write a copy of a checkpoint in which float32 tensors are float16.
 
     Reads and writes in windows of 1 MiB, whatever the size of a tensor. The checksum of every tensor that is copied
-    or cast is verified. Payloads, checksums and index fields of tensors that are not cast stay byte-identical; the
-    target has as many shards as the source.
+    or cast is verified. Payloads and checksums of tensors that are not cast stay byte-identical.
 
     Args:
         source: a prefix, any file of the bundle, a directory with a ``checkpoint`` file, or a SavedModel directory.
         target: a prefix, or a directory in which the bundle takes the source's name.
         selection: which tensors to cast, keep and drop.
         policy: what to do with values beyond 65504.
+        layout: whether slices are joined, and how many shards there are.
         options: threads, overwriting, dry run, progress.
 
     Returns:
@@ -109,36 +112,39 @@ def halve(
     storage = LocalStorage()
     with open_bundle(source, storage=storage) as bundle:
         prefix = target_prefix(target, bundle.prefix, storage)
-        num_shards = bundle.index.header.num_shards
         _check_not_same(bundle, prefix, storage)
-        if not options.dry_run:
-            check_target(prefix, num_shards, options.if_exists, storage)
         try:
-            return _convert(bundle, prefix, selection, policy, options)
+            return _convert(bundle, prefix, selection, policy, layout, options)
         except FormatError as error:
             raise error.add_path(bundle.prefix) from error
 
 
 def _convert(
-    bundle: BundleReader, prefix: str, selection: Selection, policy: CastPolicy, options: RunOptions
+    bundle: BundleReader,
+    prefix: str,
+    selection: Selection,
+    policy: CastPolicy,
+    layout: Layout,
+    options: RunOptions,
 ) -> HalveReport:
     decisions = decide_tensors(bundle, selection)
     shard_nbytes = [bundle.shards.open(number).nbytes for number in range(bundle.index.header.num_shards)]
-    plan = plan_halve(bundle.index, decisions, shard_nbytes)
-    stats: list[CastStats | None] = [None] * len(plan.tensors)
+    plan = plan_halve(bundle.index, decisions, shard_nbytes, layout)
+    if not options.dry_run:
+        check_target(prefix, plan.header.num_shards, options.if_exists, bundle.storage)
+    stats: Mapping[bytes, CastStats] = {}
     notes = [*surroundings_notes(bundle.prefix, bundle.storage)]
     if not options.dry_run:
         stats = _carry_out(bundle, prefix, plan, policy, options)
         notes += record_checkpoint(bundle.prefix, prefix, bundle.storage)
-    tensors = [report_tensor(tensor, tensor_stats) for tensor, tensor_stats in zip(plan.tensors, stats, strict=True)]
-    tensors += [report_tensor(tensor, None) for tensor in plan.dropped]
+    tensors = report_tensors(bundle.index, plan, stats)
     return HalveReport(
         bundle.prefix,
         prefix,
         options.dry_run,
         sum(shard_nbytes),
         sum(plan.shard_nbytes),
-        tuple(tensors),
+        tensors,
         (*conversion_notes(tensors), *notes),
     )
 
@@ -173,10 +179,10 @@ def _check_not_same(bundle: BundleReader, prefix: str, storage: Storage) -> None
 
 def _carry_out(
     bundle: BundleReader, prefix: str, plan: Plan, policy: CastPolicy, options: RunOptions
-) -> list[CastStats | None]:
+) -> Mapping[bytes, CastStats]:
     """Run a plan and publish its result; return the statistics of each tensor."""
     storage = bundle.storage
-    num_shards = plan.header.num_shards
+    num_shards = bundle.index.header.num_shards
     with staging(storage, replace=options.if_exists == "replace") as stage:
         context = StepContext(
             storage,
@@ -191,7 +197,7 @@ def _carry_out(
         ledger.check_overflow(policy)
         publish_index(stage, prefix, plan.header, ledger.entries())
     if options.if_exists == "replace":
-        remove_stale_shards(prefix, num_shards, storage)
+        remove_stale_shards(prefix, plan.header.num_shards, storage)
     return ledger.stats
 
 
@@ -215,8 +221,8 @@ def _run(context: StepContext, plan: Plan, ledger: Ledger, options: RunOptions) 
             if num_workers > 1:
                 executor = ThreadPoolExecutor(num_workers)
                 stack.callback(executor.shutdown, cancel_futures=True)
-            for step, results in run_steps(context, plan, executor, num_workers):
-                ledger.enter(step, results)
+            for step, result in run_steps(context, plan, executor, num_workers):
+                ledger.enter(result)
                 progress.advance(step.nbytes)
         ledger.check_complete()
     finally:

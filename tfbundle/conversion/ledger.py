@@ -1,20 +1,19 @@
-"""Putting the results of a plan's parts together, tensor by tensor, and judging them."""
+"""Putting the results of a plan's steps together, row by row, and judging them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
-from operator import itemgetter
-from typing import NamedTuple
+from operator import attrgetter
 
 from tfbundle.bundle.payloads import WRONG_CHECKSUM
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.casting.stats import CastStats
-from tfbundle.conversion.pipeline import PartResult
-from tfbundle.conversion.plan import Part, Plan, Step, TensorPlan
+from tfbundle.conversion.pipeline import Piece, StepResult
+from tfbundle.conversion.plan import Plan, SourceRow
 from tfbundle.errors import CastError, ChecksumError
 from tfbundle.format.entries import BundleEntry
+from tfbundle.format.naming import key_to_name
 from tfbundle.sstable.checksum import combine_crc32c, mask_crc32c, unmask_crc32c
 
 _OVERFLOW_REMEDY = "--on-overflow inf or clamp would store it, --keep would leave the tensor float32"
@@ -24,48 +23,38 @@ class Ledger:
     """Checksums and statistics of a running conversion.
 
     Attributes:
-        stats: what the cast did to each tensor of the plan, None for those that are not cast.
+        stats: what the cast did to each tensor, by its key, for those that are cast.
     """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._pieces: dict[int, list[tuple[Part, PartResult]]] = {}
-        self._target_crcs = [0] * len(plan.tensors)
-        self.stats: list[CastStats | None] = [
-            CastStats() if tensor.decision.action == "cast" else None for tensor in plan.tensors
-        ]
+        self._read = _Pieces([row.entry.size for row in plan.sources])
+        self._written = _Pieces([row.entry.size for row in plan.targets])
+        self._crcs: dict[int, int] = {}
+        self.stats: dict[bytes, CastStats] = {row.tensor: CastStats() for row in plan.targets if row.cast}
 
-    def enter(self, step: Step, results: Sequence[PartResult]) -> None:
-        """Take the results of a step; judge each tensor that is complete with it.
+    def enter(self, result: StepResult) -> None:
+        """Take the result of a step; judge each source row that is complete with it.
 
         Raises:
-            ChecksumError: a tensor's bytes do not match the checksum in the source's index.
+            ChecksumError: a row's bytes do not match the checksum in the source's index.
         """
-        for part, result in zip(step.parts, results, strict=True):
-            pieces = self._pieces.setdefault(part.tensor, [])
-            pieces.append((part, result))
-            if sum(piece.nbytes for piece, _ in pieces) == self._plan.tensors[part.tensor].source.size:
-                self._close(part.tensor, sorted(self._pieces.pop(part.tensor), key=itemgetter(0)))
-
-    def _close(self, number: int, pieces: list[tuple[Part, PartResult]]) -> None:
-        whole = reduce(
-            _join,
-            (_Piece(result.source_crc, result.target_crc, part.nbytes, part.target_nbytes) for part, result in pieces),
-        )
-        _check_source(self._plan.tensors[number], whole.source_crc)
-        self._target_crcs[number] = whole.target_crc
-        if self.stats[number] is not None:
-            self.stats[number] = sum((result.stats for _, result in pieces if result.stats), CastStats())
+        for row, crc in self._read.add(result.read):
+            _check_source(self._plan.sources[row], crc)
+        self._crcs.update(self._written.add(result.written))
+        for row, stats in result.stats:
+            self.stats[self._plan.targets[row].tensor] += stats
 
     def check_complete(self) -> None:
-        """Judge the tensors without payload, which no step has seen.
+        """Judge the source rows without payload, which no step has seen.
 
         Raises:
             ChecksumError: the checksum of one is not that of no bytes.
         """
-        for tensor in self._plan.tensors:
-            if not tensor.source.size:
-                _check_source(tensor, 0)
+        for target in self._plan.targets:
+            for source in (self._plan.sources[position] for position in target.sources):
+                if not source.entry.size and not source.entry.slices:
+                    _check_source(source, 0)
 
     def check_overflow(self, policy: CastPolicy) -> None:
         """Refuse finite values that became infinite, if the policy does.
@@ -73,52 +62,51 @@ class Ledger:
         Raises:
             CastError: there are some; it names the tensor with the largest.
         """
-        if policy.on_overflow != "error":
-            return
         found = [
-            (stats.largest, tensor.name, stats.overflow)
-            for tensor, stats in zip(self._plan.tensors, self.stats, strict=True)
-            if stats and stats.overflow
+            (stats.largest, key_to_name(key), stats.overflow) for key, stats in self.stats.items() if stats.overflow
         ]
-        if found:
+        if found and policy.on_overflow == "error":
             (worst, name, count), *others = sorted(found, reverse=True)
             raise CastError(name, count, worst, _OVERFLOW_REMEDY, tuple(other for _, other, _ in others))
 
     def entries(self) -> dict[bytes, BundleEntry]:
         """Return the target's entries, checksums filled in."""
         return {
-            tensor.key: replace(tensor.target, crc32c=mask_crc32c(crc))
-            for tensor, crc in zip(self._plan.tensors, self._target_crcs, strict=True)
+            row.key: row.entry
+            if row.entry.slices
+            else replace(row.entry, crc32c=mask_crc32c(self._crcs.get(number, 0)))
+            for number, row in enumerate(self._plan.targets)
         }
 
 
-class _Piece(NamedTuple):
-    """Checksum and size, in bytes, of a stretch of payload in the source and in the target."""
+class _Pieces:
+    """Pieces of rows, kept until a row is complete."""
 
-    source_crc: int
-    target_crc: int
-    source_nbytes: int
-    target_nbytes: int
+    def __init__(self, sizes: list[int]) -> None:
+        self._missing = sizes
+        self._pieces: dict[int, list[Piece]] = {}
+
+    def add(self, pieces: list[Piece]) -> list[tuple[int, int]]:
+        """Take pieces, which may come in any order; return row and crc32c of each row that is complete with them."""
+        complete = []
+        for piece in pieces:
+            self._missing[piece.row] -= piece.nbytes
+            found = self._pieces.setdefault(piece.row, [])
+            found.append(piece)
+            if not self._missing[piece.row]:
+                del self._pieces[piece.row]
+                complete.append((piece.row, reduce(_join, sorted(found, key=attrgetter("offset"))).crc))
+        return complete
 
 
-def _join(first: _Piece, second: _Piece) -> _Piece:
-    return _Piece(
-        combine_crc32c(first.source_crc, second.source_crc, second.source_nbytes),
-        combine_crc32c(first.target_crc, second.target_crc, second.target_nbytes),
-        first.source_nbytes + second.source_nbytes,
-        first.target_nbytes + second.target_nbytes,
-    )
+def _join(first: Piece, second: Piece) -> Piece:
+    crc = combine_crc32c(first.crc, second.crc, second.nbytes)
+    return Piece(first.row, first.offset, first.nbytes + second.nbytes, crc)
 
 
-def _check_source(tensor: TensorPlan, crc: int) -> None:
-    if mask_crc32c(crc) != tensor.source.crc32c:
-        stored = unmask_crc32c(tensor.source.crc32c)
-        entry = tensor.source
-        raise ChecksumError(
-            f"{WRONG_CHECKSUM} (shard {entry.shard_id})",
-            "",
-            f"tensor {tensor.name!r}",
-            entry.offset,
-            stored,
-            crc,
-        )
+def _check_source(row: SourceRow, crc: int) -> None:
+    entry = row.entry
+    if mask_crc32c(crc) != entry.crc32c:
+        reason = f"{WRONG_CHECKSUM} (shard {entry.shard_id})"
+        part = f"tensor {key_to_name(row.key)!r}"
+        raise ChecksumError(reason, "", part, entry.offset, unmask_crc32c(entry.crc32c), crc)

@@ -2,6 +2,9 @@
 
 Pure: nothing is read or written here. Every offset is known before a byte moves, so a dry run, progress totals and any
 kind of worker need no second code path.
+
+A bundle's rows are its tensors and the slices of partitioned ones. A target row comes from one source row, copied or
+cast, or from several, where the slices of a partitioned tensor are joined.
 """
 
 from __future__ import annotations
@@ -10,45 +13,66 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from tfbundle.conversion.join import Join, JoinSource, plan_row_ranges, reaches
+from tfbundle.conversion.layout import Layout
 from tfbundle.conversion.select import Decision
-from tfbundle.errors import FormatError, TruncatedError, UnsupportedError
+from tfbundle.errors import FormatError, TruncatedError
 from tfbundle.format.dtypes import FLOAT16, FLOAT32, data_type
-from tfbundle.format.entries import BIG, BundleEntry, BundleHeader
+from tfbundle.format.entries import BIG, LITTLE, BundleEntry, BundleHeader
 from tfbundle.format.extents import find_overlaps, sort_by_place
 from tfbundle.format.index import BundleIndex
 from tfbundle.format.naming import key_to_name
+from tfbundle.format.slices import Box, check_covered, whole_box
 
 STEP_NBYTES = 32 << 20
 """Source bytes of one unit of work: large against its overhead, small against what progress should show."""
 
 
-class Part(NamedTuple):
-    """A tensor's payload, or a stretch of it.
+class Transform(NamedTuple):
+    """What happens to bytes on their way.
 
     Attributes:
-        tensor: position in ``Plan.tensors``.
-        cast: whether float32 becomes float16; else the bytes are copied.
+        cast: whether float32 becomes float16; else the values stay what they are.
+        swap: how many bytes are reversed together, 1 where the byte order is right already.
+        structure: dtype number and number of elements of a payload whose checksum follows from its structure, which
+            then goes in one piece; None for plain bytes.
+    """
+
+    cast: bool = False
+    swap: int = 1
+    structure: tuple[int, int] | None = None
+
+
+class Part(NamedTuple):
+    """A row's payload, or a stretch of it, that goes from one place to another.
+
+    Attributes:
+        source: position in ``Plan.sources``.
+        target: position in ``Plan.targets``.
         source_offset: in bytes from the start of the source shard.
         nbytes: how many bytes are read there.
         target_offset: in bytes from the start of the target shard.
+        transform: what happens to them.
     """
 
-    tensor: int
-    cast: bool
+    source: int
+    target: int
     source_offset: int
     nbytes: int
     target_offset: int
+    transform: Transform
 
     @property
     def target_nbytes(self) -> int:
         """How many bytes are written."""
-        return self.nbytes // 2 if self.cast else self.nbytes
+        return self.nbytes // 2 if self.transform.cast else self.nbytes
 
 
 class Step(NamedTuple):
-    """One unit of work: parts of one shard, ascending in both offsets. Doing it twice does no harm."""
+    """One unit of work: parts of one source and one target shard, ascending in both. Doing it twice does no harm."""
 
-    shard_id: int
+    source_shard: int
+    target_shard: int
     parts: tuple[Part, ...]
 
     @property
@@ -57,26 +81,32 @@ class Step(NamedTuple):
         return sum(part.nbytes for part in self.parts)
 
 
+class SourceRow(NamedTuple):
+    """A row that is read."""
+
+    key: bytes
+    entry: BundleEntry
+
+
 @dataclass(frozen=True)
-class TensorPlan:
-    """What becomes of one tensor.
+class TargetRow:
+    """A row that is written.
 
     Attributes:
-        key: its key in both indexes.
-        source: its entry in the source.
-        target: its entry in the target, but for the checksum of a cast payload.
-        decision: what is done to it, and why.
+        key: its key in the target's index.
+        entry: its entry, but for the checksum of a payload that is not copied.
+        tensor: key of the tensor it is, or is a slice of.
+        sources: positions in ``Plan.sources`` of the rows it comes from.
+        boxes: their places in the tensor where several are joined, else empty.
+        cast: whether float32 becomes float16.
     """
 
     key: bytes
-    source: BundleEntry
-    target: BundleEntry
-    decision: Decision
-
-    @property
-    def name(self) -> str:
-        """The tensor's name."""
-        return key_to_name(self.key)
+    entry: BundleEntry
+    tensor: bytes
+    sources: tuple[int, ...]
+    boxes: tuple[Box, ...]
+    cast: bool
 
 
 @dataclass(frozen=True)
@@ -85,16 +115,18 @@ class Plan:
 
     Attributes:
         header: of the target.
-        tensors: all that are written, by shard and offset in the source.
-        dropped: those that are left out.
-        steps: the work; their parts cover every payload byte of ``tensors`` once.
+        sources: the rows that are read.
+        targets: the rows that are written, in the order of their payloads.
+        decisions: what becomes of each tensor, by key.
+        steps: the work; their parts cover every payload byte of ``targets`` once.
         shard_nbytes: size of each target shard.
     """
 
     header: BundleHeader
-    tensors: tuple[TensorPlan, ...]
-    dropped: tuple[TensorPlan, ...]
-    steps: tuple[Step, ...]
+    sources: tuple[SourceRow, ...]
+    targets: tuple[TargetRow, ...]
+    decisions: Mapping[bytes, Decision]
+    steps: tuple[Step | Join, ...]
     shard_nbytes: tuple[int, ...]
 
     @property
@@ -107,49 +139,60 @@ def plan_halve(
     index: BundleIndex,
     decisions: Mapping[str, Decision],
     shard_nbytes: Sequence[int],
+    layout: Layout = Layout(),
     step_nbytes: int = STEP_NBYTES,
 ) -> Plan:
-    """Lay out the conversion of a bundle; the target has as many shards as the source, packed without gaps.
+    """Lay out the conversion of a bundle; payloads are packed without gaps.
 
     Args:
         index: of the source.
         decisions: what becomes of each tensor, by name.
         shard_nbytes: size of each source shard.
-        step_nbytes: how many source bytes a step takes, in multiples of 4.
+        layout: slices and shards of the target.
+        step_nbytes: how many source bytes a step takes, in multiples of 16.
 
     Raises:
-        FormatError: an entry is damaged, lies outside its shard, or overlaps another.
-        UnsupportedError: the bundle is big-endian or has partitioned tensors.
+        FormatError: an entry is damaged, lies outside its shard, or overlaps another; or the slices of a
+            partitioned tensor do not make it up.
     """
-    if index.header.endianness == BIG:
-        raise UnsupportedError("a big-endian bundle, which is not supported")
-    rows = sort_by_place((key, index[key]) for key in index.tensor_keys())
-    for key, entry in rows:
-        _check_place(key, entry, shard_nbytes)
-    for first, second in find_overlaps(rows):
+    sources = tuple(SourceRow(*row) for row in sort_by_place(index.items()))
+    _check_places(sources, shard_nbytes)
+    by_tensor = {key: decisions[key_to_name(key)] for key in index.tensor_keys()}
+    unplaced = list(_iter_targets(index, sources, by_tensor, layout))
+    shards, num_shards = layout.assign(
+        [row.entry.size for row in unplaced], [row.entry.shard_id for row in unplaced], index.header.num_shards
+    )
+    ends = [0] * num_shards
+    targets = []
+    for row, shard in zip(unplaced, shards, strict=True):
+        targets.append(replace(row, entry=_place(row.entry, shard, ends[shard])))
+        ends[shard] += row.entry.size
+    header = replace(index.header, num_shards=num_shards, endianness=LITTLE)
+    swapped = index.header.endianness == BIG
+    steps = tuple(_iter_steps(sources, targets, step_nbytes, swapped=swapped))
+    return Plan(header, sources, tuple(targets), by_tensor, steps, tuple(ends))
+
+
+def _place(entry: BundleEntry, shard_id: int, offset: int) -> BundleEntry:
+    return entry if entry.slices else replace(entry, shard_id=shard_id, offset=offset)
+
+
+def _check_places(sources: Sequence[SourceRow], shard_nbytes: Sequence[int]) -> None:
+    """Refuse payloads outside their shard, and payloads that share bytes, which no writer makes."""
+    for key, entry in sources:
+        _check_place(f"tensor {key_to_name(key)!r}", entry, shard_nbytes)
+    for (first, first_entry), (second, second_entry) in find_overlaps(sources):
         raise FormatError(
-            f"payload starts at {second[1].offset}, within that of tensor {key_to_name(first[0])!r}, "
-            f"{first[1].size} bytes from {first[1].offset} on",
+            f"payload starts at {second_entry.offset}, within that of tensor {key_to_name(first)!r}, "
+            f"{first_entry.size} bytes from {first_entry.offset} on",
             "",
-            f"tensor {key_to_name(second[0])!r}",
+            f"tensor {key_to_name(second)!r}",
         )
-    ends = [0] * len(shard_nbytes)
-    kept, dropped = [], []
-    for key, entry in rows:
-        row = TensorPlan(key, entry, entry, decisions[key_to_name(key)])
-        if row.decision.action == "drop":
-            dropped.append(row)
-            continue
-        placed = _place(row, ends[entry.shard_id])
-        ends[entry.shard_id] += placed.target.size
-        kept.append(placed)
-    return Plan(index.header, tuple(kept), tuple(dropped), tuple(_iter_steps(kept, step_nbytes)), tuple(ends))
 
 
-def _check_place(key: bytes, entry: BundleEntry, shard_nbytes: Sequence[int]) -> None:
-    part = f"tensor {key_to_name(key)!r}"
+def _check_place(part: str, entry: BundleEntry, shard_nbytes: Sequence[int]) -> None:
     if entry.slices:
-        raise UnsupportedError(f"{part} is partitioned into slices, which are not supported")
+        return
     if entry.shard_id >= len(shard_nbytes):
         raise FormatError(f"lies in shard {entry.shard_id} of {len(shard_nbytes)}", "", part)
     end = entry.offset + entry.size
@@ -162,36 +205,91 @@ def _check_place(key: bytes, entry: BundleEntry, shard_nbytes: Sequence[int]) ->
         )
 
 
-def _place(row: TensorPlan, offset: int) -> TensorPlan:
-    """Give a tensor its place in the target shard."""
-    target = replace(row.source, offset=offset)
-    if row.decision.action == "cast":
-        target = replace(target, dtype=FLOAT16.number, size=target.size // FLOAT32.nbytes * FLOAT16.nbytes)
-    return replace(row, target=target)
+def _iter_targets(
+    index: BundleIndex, sources: Sequence[SourceRow], decisions: Mapping[bytes, Decision], layout: Layout
+) -> Iterator[TargetRow]:
+    """Yield the target's rows in the order of their (first) source, not placed yet."""
+    position = {row.key: number for number, row in enumerate(sources)}
+    slices = {key: index.slice_rows(key) for key in decisions if index[key].slices}
+    tensor_of = {slice_key: key for key, rows in slices.items() for slice_key, _ in rows}
+    joined: set[bytes] = set()
+    for number, (key, entry) in enumerate(sources):
+        tensor = tensor_of.get(key, key)
+        cast = decisions[tensor].action == "cast"
+        if decisions[tensor].action == "drop" or tensor in joined:
+            continue
+        if not (cast and layout.slices == "join" and tensor in slices):
+            yield TargetRow(key, _cast_entry(entry) if cast else entry, tensor, (number,), (), cast)
+        elif not entry.slices:  # the first of its slices, which have places, stands for the tensor
+            joined.add(tensor)
+            positions = tuple(position[slice_key] for slice_key, _ in slices[tensor])
+            boxes = tuple(box for _, box in slices[tensor])
+            yield TargetRow(tensor, _join_entry(index, tensor, boxes, entry), tensor, positions, boxes, cast)
 
 
-def _iter_steps(tensors: Sequence[TensorPlan], step_nbytes: int) -> Iterator[Step]:
-    """Yield steps of about ``step_nbytes``, each within one shard."""
+def _join_entry(index: BundleIndex, tensor: bytes, boxes: tuple[Box, ...], first: BundleEntry) -> BundleEntry:
+    """Return the entry of a float16 tensor that is joined from float32 slices, in the shard of the first."""
+    entry = index[tensor]
+    try:
+        check_covered(whole_box(entry.shape), boxes)
+    except FormatError as error:
+        raise FormatError(
+            f"{error.reason}; --slices keep would convert it as it is", "", f"tensor {key_to_name(tensor)!r}"
+        ) from error
+    size = entry.num_elements * FLOAT16.nbytes
+    return replace(entry, dtype=FLOAT16.number, shard_id=first.shard_id, size=size, crc32c=0, slices=())
+
+
+def _cast_entry(entry: BundleEntry) -> BundleEntry:
+    return replace(entry, dtype=FLOAT16.number, size=entry.size // FLOAT32.nbytes * FLOAT16.nbytes)
+
+
+def _iter_steps(
+    sources: Sequence[SourceRow], targets: Sequence[TargetRow], step_nbytes: int, *, swapped: bool
+) -> Iterator[Step | Join]:
+    """Yield steps of about ``step_nbytes``, each within one source and one target shard."""
     parts: list[Part] = []
-    shard_id, nbytes = 0, 0
-    for position, tensor in enumerate(tensors):
-        for part in _iter_parts(position, tensor, step_nbytes):
-            if parts and (tensor.source.shard_id != shard_id or nbytes + part.nbytes > step_nbytes):
-                yield Step(shard_id, tuple(parts))
+    shards, nbytes = (0, 0), 0
+    for number, target in enumerate(targets):
+        if target.boxes:
+            yield from _iter_joins(number, target, sources, step_nbytes, swapped=swapped)
+            continue
+        source = sources[target.sources[0]].entry
+        for part in _iter_parts(number, target, source, step_nbytes, swapped=swapped):
+            here = (source.shard_id, target.entry.shard_id)
+            if parts and (here != shards or nbytes + part.nbytes > step_nbytes):
+                yield Step(*shards, tuple(parts))
                 parts, nbytes = [], 0
             parts.append(part)
-            shard_id = tensor.source.shard_id
+            shards = here
             nbytes += part.nbytes
     if parts:
-        yield Step(shard_id, tuple(parts))
+        yield Step(*shards, tuple(parts))
 
 
-def _iter_parts(position: int, tensor: TensorPlan, step_nbytes: int) -> Iterator[Part]:
-    """Yield a tensor's payload in parts; one whose checksum is not that of its bytes stays whole."""
-    source, target = tensor.source, tensor.target
-    cast = tensor.decision.action == "cast"
-    part_nbytes = step_nbytes if data_type(source.dtype).is_memcpy else max(source.size, 1)
+def _iter_parts(
+    number: int, target: TargetRow, source: BundleEntry, step_nbytes: int, *, swapped: bool
+) -> Iterator[Part]:
+    """Yield a row's payload in parts; one whose checksum is not that of its bytes stays whole."""
+    dtype = data_type(source.dtype)
+    structure = None if dtype.is_memcpy else (source.dtype, source.num_elements)
+    transform = Transform(target.cast, dtype.swap if swapped else 1, structure)
+    part_nbytes = step_nbytes if structure is None else max(source.size, 1)
     for start in range(0, source.size, part_nbytes):
         nbytes = min(part_nbytes, source.size - start)
-        target_start = start // 2 if cast else start
-        yield Part(position, cast, source.offset + start, nbytes, target.offset + target_start)
+        offset = target.entry.offset + (start // 2 if target.cast else start)
+        yield Part(target.sources[0], number, source.offset + start, nbytes, offset, transform)
+
+
+def _iter_joins(
+    number: int, target: TargetRow, sources: Sequence[SourceRow], step_nbytes: int, *, swapped: bool
+) -> Iterator[Join]:
+    entry = target.entry
+    pieces = tuple(
+        JoinSource(position, sources[position].entry.shard_id, sources[position].entry.offset, box)
+        for position, box in zip(target.sources, target.boxes, strict=True)
+    )
+    swap = FLOAT32.swap if swapped else 1
+    for rows in plan_row_ranges(entry.shape, step_nbytes):
+        here = tuple(piece for piece in pieces if reaches(piece.box, rows, entry.shape))
+        yield Join(number, entry.shard_id, entry.offset, entry.shape, rows, here, swap)

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from tfbundle.casting.stats import CastStats
-from tfbundle.conversion.plan import TensorPlan
-from tfbundle.conversion.select import OPTIMIZER_STATE, Action
+from tfbundle.conversion.plan import Plan, TargetRow
+from tfbundle.conversion.select import OPTIMIZER_STATE, Action, Decision
 from tfbundle.format.dtypes import dtype_name
+from tfbundle.format.entries import BundleEntry
+from tfbundle.format.index import BundleIndex
 from tfbundle.format.naming import OBJECT_GRAPH_KEY, key_to_name
 
 RESTORE_NOTE = "TensorFlow never casts on restore: variables that read the float16 tensors must be float16 themselves"
+
+
+_JOINED_NOTE = (
+    "a float16 graph without partitions restores them; TensorFlow cannot cut float16 slices out of them, so for a "
+    "graph with the same partitions use --slices keep"
+)
+_KEPT_NOTE = (
+    "a float16 graph with the same partitions restores them; TensorFlow cannot put float16 slices together, so for any "
+    "other graph use --slices join"
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,8 @@ class TensorReport:
         target_dtype: name of the dtype after, empty for a dropped tensor.
         source_nbytes: bytes of payload before.
         target_nbytes: bytes of payload after.
+        num_slices: how many slices a partitioned tensor had, 0 for others.
+        joined: whether they were made one plain tensor.
         stats: what the cast did to the numbers; None where nothing was cast, or in a dry run.
     """
 
@@ -39,6 +54,8 @@ class TensorReport:
     target_dtype: str
     source_nbytes: int
     target_nbytes: int
+    num_slices: int = 0
+    joined: bool = False
     stats: CastStats | None = None
 
 
@@ -52,7 +69,7 @@ class HalveReport:
         dry_run: whether nothing was written.
         source_nbytes: size of the source's data files.
         target_nbytes: size of the target's data files.
-        tensors: one report each, in order of the source's data files.
+        tensors: one report each, in key order.
         notes: what the user should know beyond the numbers.
     """
 
@@ -96,27 +113,56 @@ class HalveReport:
         }
 
 
-def report_tensor(tensor: TensorPlan, stats: CastStats | None) -> TensorReport:
-    """Return the report of one planned tensor; ``stats`` are None where nothing was cast."""
-    dropped = tensor.decision.action == "drop"
+def report_tensors(index: BundleIndex, plan: Plan, stats: Mapping[bytes, CastStats]) -> tuple[TensorReport, ...]:
+    """Return the reports of all tensors, in key order; ``stats`` are empty for a dry run."""
+    rows = _rows_by_tensor(plan)
+    return tuple(
+        _report_tensor(key, index[key], rows.get(key, []), decision, stats.get(key), index)
+        for key, decision in plan.decisions.items()
+    )
+
+
+def _rows_by_tensor(plan: Plan) -> dict[bytes, list[TargetRow]]:
+    rows: dict[bytes, list[TargetRow]] = {}
+    for row in plan.targets:
+        rows.setdefault(row.tensor, []).append(row)
+    return rows
+
+
+def _report_tensor(
+    key: bytes,
+    entry: BundleEntry,
+    rows: list[TargetRow],
+    decision: Decision,
+    stats: CastStats | None,
+    index: BundleIndex,
+) -> TensorReport:
+    sizes = [index[slice_key].size for slice_key, _ in index.slice_rows(key)] if entry.slices else [entry.size]
     return TensorReport(
-        tensor.name,
-        tensor.decision.action,
-        tensor.decision.reason,
-        tensor.source.shape,
-        dtype_name(tensor.source.dtype),
-        "" if dropped else dtype_name(tensor.target.dtype),
-        tensor.source.size,
-        0 if dropped else tensor.target.size,
+        key_to_name(key),
+        decision.action,
+        decision.reason,
+        entry.shape,
+        dtype_name(entry.dtype),
+        dtype_name(rows[0].entry.dtype) if rows else "",
+        sum(sizes),
+        sum(row.entry.size for row in rows),
+        len(entry.slices),
+        any(row.boxes for row in rows),
         stats,
     )
 
 
-def conversion_notes(tensors: list[TensorReport]) -> list[str]:
+def conversion_notes(tensors: Sequence[TensorReport]) -> list[str]:
     """Return what the user should know about the decisions that were taken."""
     notes = []
-    if any(tensor.action == "cast" for tensor in tensors):
+    cast = [tensor for tensor in tensors if tensor.action == "cast"]
+    if cast:
         notes.append(RESTORE_NOTE)
+    if joined := sum(tensor.joined for tensor in cast):
+        notes.append(f"{joined} partitioned tensors were joined: {_JOINED_NOTE}")
+    if kept := sum(tensor.num_slices > 0 and not tensor.joined for tensor in cast):
+        notes.append(f"{kept} partitioned tensors keep their slices: {_KEPT_NOTE}")
     is_object_based = any(tensor.name == key_to_name(OBJECT_GRAPH_KEY) for tensor in tensors)
     if is_object_based and any(tensor.action == "drop" for tensor in tensors):
         notes.append("the object graph still lists the dropped values: call expect_partial() on what restore returns")

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import accumulate
+from operator import mul
 from typing import Any
 
 from tfbundle.errors import FormatError
@@ -100,6 +102,8 @@ def encode_header(header: BundleHeader) -> bytes:
     """
     message = message_class("BundleHeaderProto")()
     if header.raw:
+        if decode_header(header.raw) == header:
+            return header.raw
         message.ParseFromString(header.raw)
     else:
         message.version.producer = VERSION
@@ -153,6 +157,8 @@ def encode_entry(entry: BundleEntry) -> bytes:
     """
     message = message_class("BundleEntryProto")()
     if entry.raw:
+        if decode_entry(entry.raw) == entry:
+            return entry.raw
         message.ParseFromString(entry.raw)
     message.dtype = entry.dtype
     _encode_shape(message.shape, entry.shape)
@@ -168,14 +174,12 @@ def encode_entry(entry: BundleEntry) -> bytes:
 
 
 def _decode_shape(message: Any) -> tuple[int, ...]:
-    if message.unknown_rank:
-        return ()  # TensorFlow reads such an entry as a scalar
     shape = tuple(dim.size for dim in message.dim)
     if len(shape) > _MAX_RANK:
         raise FormatError(f"Invalid tensor shape: {len(shape)} dimensions, at most {_MAX_RANK} are allowed")
     if any(dim < 0 for dim in shape):
         raise FormatError(f"Invalid tensor shape: {list(shape)} has a negative dimension")
-    if math.prod(shape) > _MAX_ELEMENTS:
+    if max(accumulate(shape, mul), default=0) > _MAX_ELEMENTS:  # a zero does not excuse what stands before it
         raise FormatError(f"Invalid tensor shape: {list(shape)} has more than {_MAX_ELEMENTS} elements")
     return shape
 

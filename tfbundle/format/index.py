@@ -63,6 +63,8 @@ class BundleIndex(Mapping[bytes, BundleEntry]):
         """
         entry = self[key]
         try:
+            if entry.slices and not entry.shape:
+                raise FormatError("Expecting positive rank of the tensor, got 0, for a tensor with slices")
             rows = [(encode_slice_key(key, extents), resolve_slice(extents, entry.shape)) for extents in entry.slices]
             check_disjoint(box for _, box in rows)
             for extents, (slice_key, box) in zip(entry.slices, rows, strict=True):

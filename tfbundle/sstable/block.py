@@ -66,6 +66,8 @@ def decode_block(contents: bytes) -> Iterator[Row]:
     if not restarts:
         return  # to TensorFlow a block without restart points has no rows
     end = len(contents) - 4 * (len(restarts) + 1)
+    if restarts[0] or (end and max(restarts) >= end):
+        raise FormatError("bad block contents: restart points must begin with 0 and lie before the last row's end")
     position, key = 0, b""
     expected = iter(sorted(restarts))
     next_restart = next(expected, end)

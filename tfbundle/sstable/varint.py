@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from tfbundle.errors import FormatError
 
-_MAX_BYTES = 10  # enough for 64 bits
-
 
 def encode_varint(value: int) -> bytes:
     """Encode a number from 0 to 2**64 - 1.
@@ -35,14 +33,15 @@ def decode_varint(data: bytes | memoryview, position: int, end: int, bits: int =
         bits: 32 or 64; a number that needs more is malformed.
 
     Raises:
-        FormatError: the number runs past ``end`` or does not fit in ``bits``.
+        FormatError: the number runs past ``end``, takes more bytes than ``bits`` need, or does not fit in them.
 
     Example:
         >>> decode_varint(b"\xac\x02", 0, 2)
         (300, 2)
     """
     value = 0
-    for index, byte in enumerate(data[position : min(end, position + _MAX_BYTES)]):
+    max_nbytes = -(-bits // 7)
+    for index, byte in enumerate(data[position : min(end, position + max_nbytes)]):
         value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
             if value >> bits:

@@ -1,0 +1,108 @@
+"""How the output is laid out: slices joined or kept, and how many shards there are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Slices = Literal["join", "keep"]
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12} | {
+    "KIB": 1 << 10,
+    "MIB": 1 << 20,
+    "GIB": 1 << 30,
+    "TIB": 1 << 40,
+}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the output is laid out.
+
+    Attributes:
+        slices: ``"join"`` makes one plain tensor of a partitioned one that is cast, since TensorFlow cannot put float16
+            slices together; ``"keep"`` leaves the slices, for a graph with exactly the same partitions.
+        shards: number of data files; None for as many as the source has.
+        max_shard_nbytes: begin another data file where this size would be exceeded; a tensor is never split, so that
+            a larger one gets a file of its own. None for no limit.
+
+    Raises:
+        ValueError: no such choice for ``slices``, a number below 1, or both kinds of sharding at once.
+
+    Example:
+        >>> Layout(shards=4).shards
+        4
+    """
+
+    slices: Slices = "join"
+    shards: int | None = None
+    max_shard_nbytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.slices not in get_args(Slices):
+            raise ValueError(f"slices is {self.slices!r}, expected one of {get_args(Slices)}")
+        if self.shards is not None and self.max_shard_nbytes is not None:
+            raise ValueError("a number of shards and a largest shard size cannot both be given")
+        for number in (self.shards, self.max_shard_nbytes):
+            if number is not None and number < 1:
+                raise ValueError(f"{number} is too small, expected at least 1")
+
+    def assign(self, sizes: Sequence[int], current: Sequence[int], num_shards: int) -> tuple[list[int], int]:
+        """Choose a shard for each payload.
+
+        Args:
+            sizes: bytes of each payload, in the order in which they will be written.
+            current: the shard each would stay in.
+            num_shards: how many shards there are now.
+
+        Returns:
+            The shard of each payload, and the number of shards.
+
+        Example:
+            >>> Layout(max_shard_nbytes=10).assign([6, 4, 3], [0, 0, 0], 1)
+            ([0, 0, 1], 2)
+        """
+        if self.shards is not None:
+            return _spread(sizes, self.shards), self.shards
+        if self.max_shard_nbytes is not None:
+            return _fill(sizes, self.max_shard_nbytes)
+        return list(current), num_shards
+
+
+def _spread(sizes: Sequence[int], num_shards: int) -> list[int]:
+    """Cut the payloads into runs of about the same size."""
+    total, done, shards = max(1, sum(sizes)), 0, []
+    for size in sizes:
+        shards.append(min(num_shards - 1, (2 * done + size) * num_shards // (2 * total)))
+        done += size
+    return shards
+
+
+def _fill(sizes: Sequence[int], limit: int) -> tuple[list[int], int]:
+    shard = filled = 0
+    shards = []
+    for size in sizes:
+        if filled and filled + size > limit:
+            shard, filled = shard + 1, 0
+        shards.append(shard)
+        filled += size
+    return shards, shard + 1
+
+
+def parse_nbytes(text: str) -> int:
+    """Parse a size such as ``2GB`` or ``512MiB``.
+
+    Raises:
+        ValueError: not a number with a known unit.
+
+    Example:
+        >>> parse_nbytes("1.5GB")
+        1500000000
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or match[2].upper() not in _UNITS:
+        raise ValueError(f"{text!r} is no size; write a number and a unit, such as 2GB or 512MiB")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
