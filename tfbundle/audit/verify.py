@@ -14,9 +14,7 @@ from tfbundle.errors import (
     ChecksumError,
     FormatError,
     TruncatedError,
-    UnsupportedError,
 )
-from tfbundle.format.entries import BIG
 from tfbundle.format.extents import find_overlaps, sort_by_place
 from tfbundle.format.naming import key_to_name
 
@@ -89,8 +87,6 @@ def verify(path: PathLike, /) -> VerifyReport:
         True
     """
     with open_bundle(path) as bundle:
-        if bundle.index.header.endianness == BIG:
-            raise UnsupportedError("a big-endian bundle, which is not supported", bundle.prefix)
         nbytes = 0
         errors: dict[str, BundleError] = {}
         for key in bundle.index:

@@ -7,6 +7,7 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleReader:
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ class Payloads:
         self._index = index
         self._shards = shards
         self._verify = verify
+        self._byteorder = index.header.byteorder
 
     def read(self, key: bytes) -> NDArray[Any]:
         """Read a row whole, verified; strings as an object array of bytes."""
@@ -46,6 +48,7 @@ class Payloads:
         self._place(key, entry)
         array = self._allocate(key, entry)
         self._stream(key, entry, array.reshape(-1).view(np.uint8).data)
+        self._to_native(array, entry)
         return array
 
     def read_into(self, key: bytes, out: NDArray[Any]) -> None:
@@ -53,6 +56,7 @@ class Payloads:
         entry = self._index[key]
         if out.flags.c_contiguous and data_type(entry.dtype) != STRING:
             self._stream(key, entry, out.reshape(-1).view(np.uint8).data)
+            self._to_native(out, entry)
         else:
             out[...] = self.read(key)
 
@@ -62,12 +66,14 @@ class Payloads:
         if data_type(entry.dtype) == STRING:
             return np.asarray(self._read_strings(key, entry)[where], object)
         file = self._place(key, entry)
-        return read_region(
+        array = read_region(
             lambda offset, buffer: file.read_into(entry.offset + offset, buffer),
             entry.shape,
             numpy_dtype(entry.dtype),
             where,
         )
+        self._to_native(array, entry)
+        return array
 
     def read_box(self, key: bytes, starts: tuple[int, ...], out: NDArray[Any]) -> None:
         """Read the box of ``out``'s shape that starts there, not verified if it is of numbers."""
@@ -78,6 +84,7 @@ class Payloads:
             return
         file = self._place(key, entry)
         read_box(lambda offset, buffer: file.read_into(entry.offset + offset, buffer), entry.shape, starts, out)
+        self._to_native(out, entry)
 
     def read_bytes(self, key: bytes) -> bytes:
         """Read a row's bytes as stored, verified."""
@@ -110,11 +117,18 @@ class Payloads:
             part = f"tensor {key_to_name(key)!r}"
             raise UnsupportedError(f"{part} of shape {list(entry.shape)}: {error}", self._shards.prefix) from error
 
+    def _to_native(self, array: NDArray[Any], entry: BundleEntry) -> None:
+        """Give an array of stored bytes this machine's byte order, in place."""
+        swap = data_type(entry.dtype).swap
+        if self._byteorder != sys.byteorder and swap > 1:
+            parts = array.view(f"u{swap}") if array.ndim else array.reshape(1).view(f"u{swap}")
+            parts.byteswap(inplace=True)
+
     def _stream(self, key: bytes, entry: BundleEntry, out: memoryview | None) -> None:
         """Read a row into ``out``, or through a small buffer, and verify it."""
         file = self._place(key, entry)
         buffer = memoryview(bytearray(min(entry.size, CHUNK_NBYTES))) if out is None else out
-        checksum = payload_checksum(data_type(entry.dtype), entry.num_elements)
+        checksum = payload_checksum(data_type(entry.dtype), entry.num_elements, self._byteorder)
         try:
             for start in range(0, entry.size, CHUNK_NBYTES):
                 nbytes = min(CHUNK_NBYTES, entry.size - start)
@@ -133,7 +147,7 @@ class Payloads:
                 nbytes = string_payload_nbytes(data, entry.num_elements)
                 if nbytes > entry.size:  # a size too small; TensorFlow goes by the lengths, so do we
                     data = file.read(entry.offset, nbytes)
-            values, crc = decode_strings(data, entry.num_elements)
+            values, crc = decode_strings(data, entry.num_elements, self._byteorder)
             self._check_crc(entry, crc)
         except FormatError as error:
             raise self._locate(error, key, entry) from error

@@ -20,7 +20,7 @@ from tfbundle.bundle.region import Where
 from tfbundle.bundle.shards import Shards
 from tfbundle.errors import FormatError, TensorNotFoundError, UnsupportedError
 from tfbundle.format.dtypes import STRING, VARIANT, data_type, numpy_dtype
-from tfbundle.format.entries import BIG, BundleEntry, Slice
+from tfbundle.format.entries import BundleEntry, Slice
 from tfbundle.format.index import BundleIndex, decode_index
 from tfbundle.format.naming import index_filename, key_to_name, name_to_key
 from tfbundle.format.slices import check_covered, whole_box
@@ -202,8 +202,6 @@ class BundleReader(Mapping[str, Any]):
 
     def _check_readable(self, name: str, entry: BundleEntry) -> None:
         dtype = data_type(entry.dtype)
-        if self.index.header.endianness == BIG:
-            raise UnsupportedError("a big-endian bundle, which is not supported", self.prefix)
         if not dtype.is_memcpy and dtype != STRING:
             advice = "; payload() gives its bytes" if dtype == VARIANT else ""
             raise UnsupportedError(f"tensor {name!r} of dtype {dtype.name} is not an array{advice}", self.prefix)

@@ -21,7 +21,7 @@ from tfbundle.conversion.join import Join, iter_windows
 from tfbundle.conversion.plan import Part, Plan, Step, Transform
 from tfbundle.conversion.workspace import WINDOW_NBYTES, Bytes, Workspace, swap_bytes, workspace
 from tfbundle.format.dtypes import FLOAT16, FLOAT32, data_type
-from tfbundle.format.payload_checksum import payload_checksum
+from tfbundle.format.payload_checksum import StringChecksum, payload_checksum
 from tfbundle.sstable.checksum import crc32c
 from tfbundle.storage.base import ReadableFile, StagedFile, Storage
 
@@ -220,16 +220,20 @@ def _iter_windows(run: list[Part]) -> Iterator[list[_Span]]:
 def _copy_structured(source: ReadableFile, target: StagedFile, part: Part, result: StepResult) -> None:
     """Copy a string or variant payload; its checksum says that it is well-formed, too."""
     number, num_elements = part.transform.structure or (0, 0)
-    checksum = payload_checksum(data_type(number), num_elements)
+    swapped = part.transform.swap > 1
+    checksum = payload_checksum(data_type(number), num_elements, "big" if swapped else "little")
     buffer = memoryview(bytearray(min(part.nbytes, WINDOW_NBYTES)))
     for start in range(0, part.nbytes, WINDOW_NBYTES):
         window = buffer[: min(WINDOW_NBYTES, part.nbytes - start)]
         source.read_into(part.source_offset + start, window)
         checksum.update(window)
         target.write_at(part.target_offset + start, window)
-    crc = checksum.finish()
+    crc = written_crc = checksum.finish()
+    if swapped and isinstance(checksum, StringChecksum):
+        target.write_at(part.target_offset + checksum.sizes_nbytes, checksum.little_endian_sizes_crc)
+        written_crc = checksum.little_endian_crc
     result.read.append(Piece(part.source, part.source_offset, part.nbytes, crc))
-    result.written.append(Piece(part.target, part.target_offset, part.nbytes, crc))
+    result.written.append(Piece(part.target, part.target_offset, part.nbytes, written_crc))
 
 
 def _join(sources: dict[int, ReadableFile], target: StagedFile, join: Join, space: Workspace) -> StepResult:

@@ -28,6 +28,9 @@ STEP_NBYTES = 32 << 20
 """Source bytes of one unit of work: large against its overhead, small against what progress should show."""
 
 
+_STRUCTURE_SWAP = 4  # of the integers within a string payload
+
+
 class Transform(NamedTuple):
     """What happens to bytes on their way.
 
@@ -273,7 +276,8 @@ def _iter_parts(
     """Yield a row's payload in parts; one whose checksum is not that of its bytes stays whole."""
     dtype = data_type(source.dtype)
     structure = None if dtype.is_memcpy else (source.dtype, source.num_elements)
-    transform = Transform(target.cast, dtype.swap if swapped else 1, structure)
+    swap = dtype.swap if structure is None else _STRUCTURE_SWAP
+    transform = Transform(target.cast, swap if swapped else 1, structure)
     part_nbytes = step_nbytes if structure is None else max(source.size, 1)
     for start in range(0, source.size, part_nbytes):
         nbytes = min(part_nbytes, source.size - start)

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass, field
 from itertools import accumulate
 from operator import mul
-from typing import Any
+from typing import Any, Literal
 
 from tfbundle.errors import FormatError
 from tfbundle.format.dtypes import FLOAT32, STRING, VARIANT, data_type, dtype_name
@@ -45,6 +45,11 @@ class BundleHeader:
     num_shards: int = 1
     endianness: int = LITTLE
     raw: bytes = field(default=b"", compare=False, repr=False)
+
+    @property
+    def byteorder(self) -> Literal["little", "big"]:
+        """The byte order in the data files, as ``int.from_bytes`` takes it."""
+        return "big" if self.endianness == BIG else "little"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ that are stored, the checksums in between as stored, and the contents::
     string tensor  = size varint64 of each element | masked crc of all sizes | contents of each element
     variant tensor = (size varint64 | contents | masked crc so far) for each element
 
-A string's size counts as 4 bytes, or 8 where it does not fit in 4; a variant's always as 8.
+A string's size counts as 4 bytes, or 8 where it does not fit in 4; a variant's always as 8. In a big-endian bundle these
+integers, and the checksum after the sizes, are big-endian.
 
 Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``WriteStringTensor``, ``WriteVariantTensor``,
 ``ReadStringTensor``, ``ReadVariantTensor``).
@@ -15,17 +16,18 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``WriteStringTe
 from __future__ import annotations
 
 import struct
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
-from tfbundle.errors import ChecksumError, FormatError
+from tfbundle.errors import ChecksumError, FormatError, UnsupportedError
 from tfbundle.format.dtypes import STRING, VARIANT, DataType
 from tfbundle.sstable.checksum import crc32c, mask_crc32c, unmask_crc32c
 
 _MAX_VARINT_NBYTES = 10
 _CRC_NBYTES = 4
 
+ByteOrder = Literal["little", "big"]
 Chunk = bytes | bytearray | memoryview
 
 
@@ -47,8 +49,11 @@ class PayloadChecksum(Protocol):
         """
 
 
-def payload_checksum(dtype: DataType, num_elements: int) -> PayloadChecksum:
-    """Return the checksum that fits a tensor's element type.
+def payload_checksum(dtype: DataType, num_elements: int, byteorder: ByteOrder = "little") -> PayloadChecksum:
+    """Return the checksum that fits a tensor's element type and the byte order of its bundle.
+
+    Raises:
+        UnsupportedError: a variant tensor in a big-endian bundle, which TensorFlow refuses as well.
 
     Example:
         >>> checksum = payload_checksum(STRING, 1)
@@ -57,8 +62,10 @@ def payload_checksum(dtype: DataType, num_elements: int) -> PayloadChecksum:
         '0x29c0e0ec'
     """
     if dtype == STRING:
-        return _StringChecksum(num_elements)
+        return StringChecksum(num_elements, byteorder)
     if dtype == VARIANT:
+        if byteorder == "big":
+            raise UnsupportedError("a variant tensor in a big-endian bundle, whose bytes nobody can interpret")
         return _VariantChecksum(num_elements)
     return _PlainChecksum()
 
@@ -74,11 +81,21 @@ class _PlainChecksum:
         return self._crc
 
 
-class _StringChecksum:
-    """Sizes, then their checksum, then contents; knows after the sizes how many bytes must follow."""
+class StringChecksum:
+    """Sizes, then their checksum, then contents; knows after the sizes how many bytes must follow.
 
-    def __init__(self, num_elements: int) -> None:
+    Attributes:
+        little_endian_crc: crc32c that the payload has in a little-endian bundle, once all of it was taken.
+        sizes_nbytes: where the sizes end and their checksum stands, in bytes from the start of the payload.
+        little_endian_sizes_crc: the 4 bytes that stand there in a little-endian bundle.
+    """
+
+    def __init__(self, num_elements: int, byteorder: ByteOrder) -> None:
+        self._byteorder = byteorder
         self._crc = 0
+        self.little_endian_crc = 0
+        self.little_endian_sizes_crc = b""
+        self.sizes_nbytes = 0
         self._sizes_left = num_elements
         self._pending = b""  # an unfinished varint, or part of the sizes' checksum
         self._at_contents = False
@@ -109,7 +126,10 @@ class _StringChecksum:
         sizes, used = decode_sizes(chunk, self._sizes_left)
         self._sizes_left -= len(sizes)
         self._contents_left += sum(sizes)
-        self._crc = crc32c(pack_sizes(sizes), self._crc)
+        self._crc = crc32c(pack_sizes(sizes, self._byteorder), self._crc)
+        if self._byteorder == "big":
+            self.little_endian_crc = crc32c(pack_sizes(sizes), self.little_endian_crc)
+        self.sizes_nbytes += used
         return chunk[used:]
 
     def _take_sizes_checksum(self, chunk: bytes) -> bytes:
@@ -117,8 +137,12 @@ class _StringChecksum:
             self._pending = chunk
             return b""
         stored = chunk[:_CRC_NBYTES]
-        check_sizes_crc(stored, self._crc)
+        _check_sizes_crc(int.from_bytes(stored, self._byteorder), self._crc)
         self._crc = crc32c(stored, self._crc)
+        self.little_endian_sizes_crc = stored
+        if self._byteorder == "big":
+            self.little_endian_sizes_crc = mask_crc32c(self.little_endian_crc).to_bytes(_CRC_NBYTES, "little")
+            self.little_endian_crc = crc32c(self.little_endian_sizes_crc, self.little_endian_crc)
         self._at_contents = True
         return chunk[_CRC_NBYTES:]
 
@@ -127,6 +151,8 @@ class _StringChecksum:
         if self._contents_left < 0:
             raise FormatError(f"string payload has {-self._contents_left} bytes after its last string")
         self._crc = crc32c(chunk, self._crc)
+        if self._byteorder == "big":
+            self.little_endian_crc = crc32c(chunk, self.little_endian_crc)
 
 
 class _VariantChecksum:
@@ -182,13 +208,8 @@ class _VariantChecksum:
         return _CRC_NBYTES
 
 
-def check_sizes_crc(stored: bytes, crc: int) -> None:
-    """Compare the stored checksum of a string tensor's sizes with the computed one.
-
-    Raises:
-        ChecksumError: ``The length checksum does not match``.
-    """
-    found = unmask_crc32c(int.from_bytes(stored, "little"))
+def _check_sizes_crc(masked: int, crc: int) -> None:
+    found = unmask_crc32c(masked)
     if found != crc:
         raise ChecksumError("The length checksum does not match", "", "", None, found, crc)
 
@@ -233,8 +254,8 @@ def _decode_size(data: bytes) -> int:
     return value
 
 
-def pack_sizes(sizes: list[int]) -> bytes:
+def pack_sizes(sizes: list[int], byteorder: ByteOrder = "little") -> bytes:
     """Return sizes as the checksum sees them: 4 bytes each, 8 where 4 are too few."""
     if max(sizes, default=0) <= 0xFFFFFFFF:
-        return np.array(sizes, "<u4").tobytes()
-    return b"".join(struct.pack("<I" if size <= 0xFFFFFFFF else "<Q", size) for size in sizes)
+        return np.array(sizes, "<u4" if byteorder == "little" else ">u4").tobytes()
+    return b"".join(size.to_bytes(4 if size <= 0xFFFFFFFF else 8, byteorder) for size in sizes)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from tfbundle.errors import FormatError, TruncatedError
 from tfbundle.format.dtypes import STRING
-from tfbundle.format.payload_checksum import decode_sizes, pack_sizes, payload_checksum
+from tfbundle.format.payload_checksum import ByteOrder, decode_sizes, pack_sizes, payload_checksum
 from tfbundle.sstable.checksum import crc32c, mask_crc32c
 from tfbundle.sstable.varint import encode_varint
 
@@ -47,12 +47,13 @@ def string_payload_nbytes(data: bytes, num_elements: int) -> int:
     return used + _CRC_NBYTES + sum(sizes)
 
 
-def decode_strings(data: bytes, num_elements: int) -> tuple[list[bytes], int]:
+def decode_strings(data: bytes, num_elements: int, byteorder: ByteOrder = "little") -> tuple[list[bytes], int]:
     """Decode a string payload; return the strings and the payload's crc32c, unmasked.
 
     Args:
         data: the payload; bytes after its last string are ignored, as TensorFlow ignores them.
         num_elements: number of strings.
+        byteorder: of the bundle.
 
     Raises:
         ChecksumError: the checksum of the sizes does not match.
@@ -68,7 +69,7 @@ def decode_strings(data: bytes, num_elements: int) -> tuple[list[bytes], int]:
     nbytes = string_payload_nbytes(data, num_elements)
     if nbytes > len(data):
         raise TruncatedError(f"Read less bytes than requested: strings take {nbytes} bytes, {len(data)} are there")
-    checksum = payload_checksum(STRING, num_elements)
+    checksum = payload_checksum(STRING, num_elements, byteorder)
     checksum.update(data[:nbytes])
     crc = checksum.finish()
     sizes, used = decode_sizes(data, num_elements)
