@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from tfbundle.bundle.payloads import Payloads
 from tfbundle.bundle.region import Where, bounding_box, normalize_index, pick_from_box
+from tfbundle.bundle.v1 import V1Payloads
 from tfbundle.format.entries import BundleEntry
 from tfbundle.format.slices import Box, check_covered
 
 
 def assemble(
-    payloads: Payloads,
+    payloads: Payloads | V1Payloads,
     entry: BundleEntry,
     rows: Sequence[tuple[bytes, Box]],
     dtype: np.dtype[Any],

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import difflib
 import os
+from typing import NamedTuple
 
+from tfbundle.bundle.state_file import latest_prefix
 from tfbundle.errors import BundleNotFoundError, FormatError, UnsupportedError
 from tfbundle.format.naming import (
     INDEX_SUFFIX,
     META_SUFFIX,
     index_filename,
-    is_v1_shard_name,
+    parse_v1_shard,
     strip_data_suffix,
+    v1_shard_filename,
 )
-from tfbundle.format.state import MAX_STATE_NBYTES, STATE_FILENAME, CheckpointState, parse_state
+from tfbundle.format.state import STATE_FILENAME
 from tfbundle.sstable.footer import FOOTER_NBYTES, TABLE_MAGIC
 from tfbundle.storage.base import ReadableFile, Storage
 from tfbundle.storage.local import LocalStorage
@@ -28,29 +31,52 @@ _SAVED_MODEL_PREFIX = os.path.join("variables", "variables")
 _LFS_START = b"version https://git-lfs"
 
 
-def find_prefix(path: PathLike, storage: Storage) -> str:
-    """Return the prefix of the bundle that ``path`` means.
+class Location(NamedTuple):
+    """Where a checkpoint is.
+
+    Attributes:
+        prefix: its path without ``.index``, or without the ending of V1 shards.
+        v1_files: the tables of a V1 checkpoint; empty for a bundle with an index.
+    """
+
+    prefix: str
+    v1_files: tuple[str, ...] = ()
+
+
+def find_bundle(path: PathLike, storage: Storage) -> Location:
+    """Return where the checkpoint is that ``path`` means.
 
     Args:
-        path: a prefix; its ``.index``, ``.meta`` or a ``.data-…`` file; a ``checkpoint`` file; a directory with one of
-            those, or with a single ``.index``; a SavedModel directory or its ``saved_model.pb``.
+        path: a prefix; its ``.index``, ``.meta`` or a ``.data-…`` file; a V1 checkpoint's file, or one of its shards; a
+            ``checkpoint`` file; a directory with one of those, or with a single ``.index``; a SavedModel directory
+            or its ``saved_model.pb``.
         storage: where to look.
 
     Raises:
-        BundleNotFoundError: no bundle there; the message says what was found instead.
+        BundleNotFoundError: no checkpoint there; the message says what was found instead.
         UnsupportedError: it is another kind of file.
     """
     text = os.fspath(path)
-    for prefix in _prefix_candidates(text):
-        if storage.exists(index_filename(prefix)):
-            return prefix
+    found = _find_at(text, storage)
+    if found is not None:
+        return found
     if storage.is_directory(text):
         return _find_in_directory(text, storage)
-    if os.path.basename(text) == STATE_FILENAME and storage.exists(text):
-        return _find_in_directory(os.path.dirname(text), storage)
-    if os.path.basename(text) == SAVED_MODEL_FILENAME and storage.exists(text):
+    if os.path.basename(text) in (STATE_FILENAME, SAVED_MODEL_FILENAME) and storage.exists(text):
         return _find_in_directory(os.path.dirname(text), storage)
     raise _explain_missing(text, storage)
+
+
+def _find_at(path: str, storage: Storage) -> Location | None:
+    """Look for files that belong to a path; a bundle with an index goes before a V1 checkpoint, as in TensorFlow."""
+    candidates = _prefix_candidates(path)
+    for prefix in candidates:
+        if storage.exists(index_filename(prefix)):
+            return Location(prefix)
+    for prefix in candidates:
+        if files := _find_v1_files(prefix, storage):
+            return Location(parse_v1_shard(files[0])[0] if prefix != files[0] else prefix, files)
+    return None
 
 
 def _prefix_candidates(path: str) -> list[str]:
@@ -62,19 +88,54 @@ def _prefix_candidates(path: str) -> list[str]:
     return candidates
 
 
-def _find_in_directory(directory: str, storage: Storage) -> str:
+def _find_v1_files(path: str, storage: Storage) -> tuple[str, ...]:
+    """Return the tables of a V1 checkpoint: one file, or all its shards; none if there is no such thing.
+
+    Raises:
+        BundleNotFoundError: some of its shards are missing.
+    """
+    prefix, num_shards = parse_v1_shard(path)
+    if num_shards is None:
+        if storage.exists(path) and not storage.is_directory(path) and _is_table(path, storage):
+            return (path,)
+        directory, base = os.path.split(path)
+        shards = [parse_v1_shard(name) for name in storage.list_directory(directory)]
+        counts = [count for name, count in shards if name == base and count is not None]
+        if not counts:
+            return ()
+        num_shards = max(counts)
+    files = tuple(v1_shard_filename(prefix, shard, num_shards) for shard in range(num_shards))
+    missing = [file for file in files if not storage.exists(file)]
+    if len(missing) == len(files):
+        return ()
+    if missing:
+        raise BundleNotFoundError(f"No such file or directory: one of {num_shards} shards", missing[0])
+    return files
+
+
+def _is_table(path: str, storage: Storage) -> bool:
+    file = storage.open(path)
+    try:
+        end = file.read(max(0, file.nbytes - FOOTER_NBYTES), min(FOOTER_NBYTES, file.nbytes))
+        return end.endswith(TABLE_MAGIC)
+    finally:
+        file.close()
+
+
+def _find_in_directory(directory: str, storage: Storage) -> Location:
     prefixes = (
         os.path.join(directory, _SAVED_MODEL_PREFIX),
         _latest_or_none(directory, storage),
         os.path.join(directory, ""),
     )
     for prefix in prefixes:
-        if prefix is not None and storage.exists(index_filename(prefix)):
-            return prefix
+        found = None if prefix is None else _find_at(prefix, storage)
+        if found is not None:
+            return found
     names = storage.list_directory(directory)
     indexes = [name.removesuffix(INDEX_SUFFIX) for name in names if name.endswith(INDEX_SUFFIX)]
     if len(indexes) == 1:
-        return os.path.join(directory, indexes[0])
+        return Location(os.path.join(directory, indexes[0]))
     if indexes:
         raise BundleNotFoundError(
             f"Couldn't find 'checkpoint' file that names the latest of {len(indexes)} checkpoints; "
@@ -86,46 +147,14 @@ def _find_in_directory(directory: str, storage: Storage) -> str:
     raise BundleNotFoundError("Couldn't find 'checkpoint' file or checkpoints in given directory", directory)
 
 
-def read_state(directory: str, storage: Storage) -> CheckpointState | None:
-    """Return what the directory's ``checkpoint`` file says, None if there is no such file.
-
-    Raises:
-        FormatError: the file does not parse, or is far too large for one.
-    """
-    path = os.path.join(directory, STATE_FILENAME)
-    if not storage.exists(path):
-        return None
-    file = storage.open(path)
-    try:
-        if file.nbytes > MAX_STATE_NBYTES:
-            raise FormatError(f"{file.nbytes} bytes are too many for a checkpoint state file")
-        return parse_state(file.read(0, file.nbytes).decode("utf-8"))
-    except FormatError as error:
-        raise error.add_path(path) from error
-    except UnicodeDecodeError as error:
-        raise FormatError(f"not a checkpoint state file: {error}", path) from error
-    finally:
-        file.close()
-
-
-def latest_prefix(directory: str, storage: Storage) -> str | None:
-    """Return the prefix that the directory's ``checkpoint`` file calls the latest, None if there is no such file.
-
-    A path that leads out of the directory, as absolute ones do after a move, is replaced by the file of the same
-    name within it.
-    """
-    state = read_state(directory, storage)
-    if state is None:
-        return None
-    inside = not os.path.isabs(state.latest) and ".." not in state.latest.split(os.sep)
-    return os.path.join(directory, state.latest if inside else os.path.basename(state.latest))
-
-
 def latest(directory: PathLike, /, *, storage: Storage | None = None) -> str | None:
     """Return the prefix of the checkpoint that a directory's ``checkpoint`` file calls the latest.
 
+    A path that leads out of the directory, as absolute ones do after a move, is replaced by the file of the same
+    name within it.
+
     Returns:
-        None if there is no such file, or no bundle where it points.
+        None if there is no such file, or no checkpoint where it points.
 
     Raises:
         FormatError: the file does not parse.
@@ -136,7 +165,7 @@ def latest(directory: PathLike, /, *, storage: Storage | None = None) -> str | N
     """
     storage = storage or LocalStorage()
     prefix = latest_prefix(os.fspath(directory), storage)
-    return prefix if prefix is not None and storage.exists(index_filename(prefix)) else None
+    return prefix if prefix is not None and _find_at(prefix, storage) is not None else None
 
 
 def _latest_or_none(directory: str, storage: Storage) -> str | None:
@@ -158,8 +187,6 @@ def _explain_missing(path: str, storage: Storage) -> Exception:
             "index nobody knows the tensors in it",
             path,
         )
-    if any(is_v1_shard_name(name) and name.startswith(base + "-") for name in names):
-        return UnsupportedError("a sharded V1 checkpoint, which is not supported", path)
     known = [name.removesuffix(INDEX_SUFFIX) for name in names if name.endswith(INDEX_SUFFIX)]
     close = difflib.get_close_matches(base, known, 3) or known[:3]
     hint = f"there is {', '.join(close)}" if close else "expected a prefix, a file of a checkpoint, or its directory"
@@ -171,13 +198,10 @@ def _explain_file(path: str, storage: Storage) -> Exception:
     file = storage.open(path)
     try:
         check_not_pointer(file)
-        end = file.read(max(0, file.nbytes - FOOTER_NBYTES), min(FOOTER_NBYTES, file.nbytes))
     except FormatError as error:
         return error
     finally:
         file.close()
-    if end.endswith(TABLE_MAGIC):
-        return UnsupportedError("a V1 checkpoint (one table with all values), which is not supported", path)
     if (prefix := _prefix_candidates(path)[-1]) != path:
         missing = index_filename(os.path.basename(prefix))
         return BundleNotFoundError(f"Failed to find any matching files for {missing}, which belongs to it", path)

@@ -100,6 +100,9 @@ class Payloads:
         self._stream(key, entry, None)
         return entry.size
 
+    def close(self) -> None:
+        """Release nothing: the shards belong to the reader."""
+
     def _place(self, key: bytes, entry: BundleEntry) -> ReadableFile:
         """Return the shard of a row after checking that the row lies within it, before memory is allocated."""
         file = self._shards.open(entry.shard_id)

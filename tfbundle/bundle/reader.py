@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfbundle.bundle.assemble import assemble
-from tfbundle.bundle.locate import PathLike, check_not_pointer, find_prefix
+from tfbundle.bundle.locate import PathLike, check_not_pointer, find_bundle
 from tfbundle.bundle.payloads import Payloads
 from tfbundle.bundle.region import Where
 from tfbundle.bundle.shards import Shards
+from tfbundle.bundle.v1 import V1Payloads, open_v1
 from tfbundle.errors import FormatError, TensorNotFoundError, UnsupportedError
 from tfbundle.format.dtypes import STRING, VARIANT, data_type, numpy_dtype
 from tfbundle.format.entries import BundleEntry, Slice
@@ -70,16 +71,18 @@ class BundleReader(Mapping[str, Any]):
         index: its decoded index, by key.
         storage: where its files are.
         shards: its data files.
+        is_v1: whether it is a V1 checkpoint, which has no payloads of the bundle's form.
         entries: what the index says of each tensor; looking there reads no payload.
     """
 
-    def __init__(self, prefix: str, index: BundleIndex, storage: Storage, checksums: Checksums) -> None:
-        self.prefix = prefix
+    def __init__(self, index: BundleIndex, payloads: Payloads | V1Payloads, shards: Shards, storage: Storage) -> None:
+        self.prefix = shards.prefix
         self.index = index
         self.storage = storage
-        self.shards = Shards(prefix, index.header.num_shards, storage)
+        self.shards = shards
+        self.is_v1 = isinstance(payloads, V1Payloads)
         self.entries = Entries(self)
-        self._payloads = Payloads(index, self.shards, verify=checksums == "verify")
+        self._payloads = payloads
 
     def __getitem__(self, name: str) -> Any:
         return self.read(name)
@@ -100,8 +103,9 @@ class BundleReader(Mapping[str, Any]):
         self.close()
 
     def close(self) -> None:
-        """Release the shards; they are opened again when another tensor is read."""
+        """Release the files; those of a bundle with an index are opened again when another tensor is read."""
         self.shards.close()
+        self._payloads.close()
 
     def read(self, name: str, where: Where = ..., out: NDArray[Any] | None = None) -> Any:
         """Read a tensor or a part of it.
@@ -244,7 +248,7 @@ def open_bundle(path: PathLike, /, *, checksums: Checksums = "verify", storage: 
     Reads the index, a block at a time, every block's checksum verified; no data file is opened yet.
 
     Args:
-        path: a prefix, any file of the bundle, a directory with a ``checkpoint`` file, or a SavedModel directory.
+        path: a prefix, any file of the checkpoint, a directory with a ``checkpoint`` file, or a SavedModel directory.
         checksums: ``"verify"`` compares the crc32c of every tensor that is read whole; ``"ignore"`` hands out what the
             bytes say all the same.
         storage: where the files are; the local file system by default.
@@ -263,8 +267,14 @@ def open_bundle(path: PathLike, /, *, checksums: Checksums = "verify", storage: 
         (2, 3)
     """
     storage = storage or LocalStorage()
-    prefix = find_prefix(path, storage)
-    return BundleReader(prefix, read_index(prefix, storage), storage, checksums)
+    location = find_bundle(path, storage)
+    if location.v1_files:
+        tables = open_v1(location, storage)
+        index = tables.read_index()
+        return BundleReader(index, tables, Shards(location.prefix, 0, storage), storage)
+    index = read_index(location.prefix, storage)
+    shards = Shards(location.prefix, index.header.num_shards, storage)
+    return BundleReader(index, Payloads(index, shards, verify=checksums == "verify"), shards, storage)
 
 
 def load(path: PathLike, names: list[str] | None = None) -> dict[str, NDArray[Any]]:

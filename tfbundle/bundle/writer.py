@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfbundle.bundle.locate import PathLike
 from tfbundle.errors import BundleExistsError, FormatError, UnsupportedError
 from tfbundle.format.dtypes import STRING, DataType, data_type_of, named_data_type
-from tfbundle.format.entries import HEADER_KEY, BundleEntry, BundleHeader
+from tfbundle.format.entries import HEADER_KEY, BundleEntry, BundleHeader, Slice
 from tfbundle.format.index import encode_index
 from tfbundle.format.naming import (
     INDEX_SUFFIX,
@@ -25,7 +26,9 @@ from tfbundle.format.naming import (
     name_to_key,
     strip_data_suffix,
 )
+from tfbundle.format.ordered_code import encode_slice_key
 from tfbundle.format.payload_checksum import payload_checksum
+from tfbundle.format.slices import check_disjoint, resolve_slice, whole_box
 from tfbundle.format.strings import encode_strings
 from tfbundle.sstable.checksum import mask_crc32c
 from tfbundle.storage.base import Stage, StagedFile, Storage
@@ -84,19 +87,65 @@ class BundleWriter:
             UnsupportedError: TensorFlow has no such dtype.
         """
         array = np.asarray(value)
-        element = data_type_of(array.dtype) if dtype is None else named_data_type(dtype)
-        if element == STRING:
-            self._append(name, element, array.shape, memoryview(encode_strings(_string_elements(array))))
-            return
-        if not element.is_memcpy:
-            raise UnsupportedError(f"tensor {name!r} of dtype {element.name} cannot be written from an array")
-        if array.dtype.itemsize != element.nbytes:
-            raise ValueError(
-                f"tensor {name!r}: dtype {element.name} takes {element.nbytes} bytes an element, "
-                f"the array of {array.dtype} has {array.dtype.itemsize}"
-            )
-        native = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-        self._append(name, element, array.shape, native.reshape(-1).view(np.uint8).data)
+        element, payload = _encode_array(name, array, dtype)
+        self._append(self._new_key(name), element, array.shape, payload)
+
+    def add_slice(
+        self, name: str, value: ArrayLike, *, shape: tuple[int, ...], extents: Slice, dtype: str | None = None
+    ) -> None:
+        """Append one slice of a partitioned tensor.
+
+        A slice that spans the whole tensor makes a plain tensor, as in TensorFlow. Gaps are left to the reader, who may
+        not want what is missing.
+
+        Args:
+            name: of the tensor; further slices are added under the same name.
+            value: the slice's values.
+            shape: of the whole tensor.
+            extents: (start, length) in each dimension; length -1 for all of it.
+            dtype: as for ``add``.
+
+        Raises:
+            ValueError: the slice does not fit the tensor, or overlaps one that was added before.
+
+        Example:
+            >>> import tfbundle, tempfile, os
+            >>> prefix = os.path.join(tempfile.mkdtemp(), "model")
+            >>> with tfbundle.create(prefix) as writer:
+            ...     writer.add_slice("w", np.zeros((1, 3)), shape=(2, 3), extents=((0, 1), (0, -1)))
+            ...     writer.add_slice("w", np.ones((1, 3)), shape=(2, 3), extents=((1, 1), (0, -1)))
+            >>> tfbundle.open(prefix)["w"]
+            array([[0., 0., 0.],
+                   [1., 1., 1.]])
+        """
+        array = np.asarray(value)
+        element, payload = _encode_array(name, array, dtype)
+        try:
+            box = resolve_slice(extents, shape)
+            if box == whole_box(shape):
+                self._append(self._new_key(name), element, shape, payload)
+                return
+            tensor = self._extend_partition(name, BundleEntry(element.number, shape, slices=(extents,)))
+        except FormatError as error:
+            raise ValueError(f"tensor {name!r}: {error}") from error
+        if array.shape != box.sizes:
+            raise ValueError(f"tensor {name!r}: a slice of shape {array.shape} for extents of {box.sizes}")
+        self._append(encode_slice_key(name_to_key(name), extents), element, box.sizes, payload)
+        self._entries[name_to_key(name)] = tensor
+
+    def _extend_partition(self, name: str, addition: BundleEntry) -> BundleEntry:
+        """Return a partitioned tensor's entry with one more slice."""
+        known = self._entries.get(name_to_key(name))
+        if known is None:
+            self._new_key(name)
+            return addition
+        if not known.slices:
+            raise ValueError(f"Adding duplicate key: {name}")
+        if (known.dtype, known.shape) != (addition.dtype, addition.shape):
+            raise ValueError(f"tensor {name!r}: its slices disagree about dtype or shape")
+        extended = replace(known, slices=known.slices + addition.slices)
+        check_disjoint(resolve_slice(extents, extended.shape) for extents in extended.slices)
+        return extended
 
     def add_payload(self, name: str, dtype: str, shape: tuple[int, ...], payload: bytes) -> None:
         """Append a tensor from the bytes that ``BundleReader.payload`` gave, such as a variant's.
@@ -109,14 +158,17 @@ class BundleWriter:
         expected = math.prod(shape) * element.nbytes
         if element.is_memcpy and len(payload) != expected:
             raise FormatError(f"payload has {len(payload)} bytes; expected size {expected}", "", f"tensor {name!r}")
-        self._append(name, element, shape, memoryview(payload))
+        self._append(self._new_key(name), element, shape, memoryview(payload))
 
-    def _append(self, name: str, element: DataType, shape: tuple[int, ...], payload: memoryview) -> None:
+    def _new_key(self, name: str) -> bytes:
         key = name_to_key(name)
         if key == HEADER_KEY:
             raise ValueError("a tensor needs a name; the empty key is the header's")
         if key in self._entries:
             raise ValueError(f"Adding duplicate key: {name}")
+        return key
+
+    def _append(self, key: bytes, element: DataType, shape: tuple[int, ...], payload: memoryview) -> None:
         if self._data is None:
             self._data = self._stage.create(data_filename(self.prefix, 0, 1))
         checksum = payload_checksum(element, math.prod(shape))
@@ -246,6 +298,22 @@ def save(prefix: PathLike, tensors: Mapping[str, ArrayLike], *, if_exists: IfExi
     with create_bundle(prefix, if_exists=if_exists) as writer:
         for name, value in tensors.items():
             writer.add(name, value)
+
+
+def _encode_array(name: str, array: NDArray[Any], dtype: str | None) -> tuple[DataType, memoryview]:
+    """Return an array's element type and its payload."""
+    element = data_type_of(array.dtype) if dtype is None else named_data_type(dtype)
+    if element == STRING:
+        return element, memoryview(encode_strings(_string_elements(array)))
+    if not element.is_memcpy:
+        raise UnsupportedError(f"tensor {name!r} of dtype {element.name} cannot be written from an array")
+    if array.dtype.itemsize != element.nbytes:
+        raise ValueError(
+            f"tensor {name!r}: dtype {element.name} takes {element.nbytes} bytes an element, "
+            f"the array of {array.dtype} has {array.dtype.itemsize}"
+        )
+    native = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return element, native.reshape(-1).view(np.uint8).data
 
 
 def _string_elements(array: NDArray[Any]) -> list[bytes]:

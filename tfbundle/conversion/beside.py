@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 
-from tfbundle.bundle.locate import SAVED_MODEL_FILENAME, read_state
+from tfbundle.bundle.locate import SAVED_MODEL_FILENAME
+from tfbundle.bundle.state_file import read_state
 from tfbundle.errors import BundleError
 from tfbundle.format.naming import META_SUFFIX
 from tfbundle.format.state import STATE_FILENAME, add_checkpoint, format_state

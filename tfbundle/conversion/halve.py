@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader, open_bundle
@@ -22,6 +22,7 @@ from tfbundle.conversion.plan import Plan, plan_halve
 from tfbundle.conversion.progress import NoProgress, Progress
 from tfbundle.conversion.report import HalveReport, conversion_notes, report_tensors
 from tfbundle.conversion.select import Decision, Selection, decide
+from tfbundle.conversion.transcode import readable_bundle
 from tfbundle.errors import BundleExistsError, FormatError
 from tfbundle.format.naming import OBJECT_GRAPH_KEY, data_filename, index_filename, key_to_name
 from tfbundle.format.object_graph import TrackableObject, decode_object_graph
@@ -113,10 +114,12 @@ def halve(
     with open_bundle(source, storage=storage) as bundle:
         prefix = target_prefix(target, bundle.prefix, storage)
         _check_not_same(bundle, prefix, storage)
-        try:
-            return _convert(bundle, prefix, selection, policy, layout, options)
-        except FormatError as error:
-            raise error.add_path(bundle.prefix) from error
+        with readable_bundle(bundle, prefix) as readable:
+            try:
+                report = _convert(readable, prefix, selection, policy, layout, options)
+            except FormatError as error:
+                raise error.add_path(bundle.prefix) from error
+        return replace(report, source=bundle.prefix)
 
 
 def _convert(

@@ -59,6 +59,7 @@ def _numeric(number: int, name: str, storage: str, *, native: bool = True) -> Da
 
 FLOAT32 = _numeric(1, "float32", "f4")
 STRING = DataType(7, "string", 0, "")
+BOOL = _numeric(10, "bool", "?")
 BFLOAT16 = _numeric(14, "bfloat16", "u2", native=False)
 FLOAT16 = _numeric(19, "float16", "f2")
 RESOURCE = DataType(20, "resource", 0, "")
@@ -76,7 +77,7 @@ DATA_TYPES: dict[int, DataType] = {
         STRING,
         _numeric(8, "complex64", "c8"),
         _numeric(9, "int64", "i8"),
-        _numeric(10, "bool", "?"),
+        BOOL,
         _numeric(11, "qint8", "i1", native=False),
         _numeric(12, "quint8", "u1", native=False),
         _numeric(13, "qint32", "i4", native=False),

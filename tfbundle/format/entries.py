@@ -90,7 +90,7 @@ def decode_header(data: bytes) -> BundleHeader:
             shards that no bundle has.
     """
     message = parse_message("BundleHeaderProto", data)
-    _check_version(message.version)
+    check_version(message.version)
     if message.endianness not in (LITTLE, BIG):
         raise FormatError(f"unknown endianness {message.endianness}, expected {LITTLE} or {BIG}")
     if not 0 <= message.num_shards <= MAX_NUM_SHARDS:
@@ -117,7 +117,12 @@ def encode_header(header: BundleHeader) -> bytes:
     return bytes(message.SerializeToString(deterministic=True))
 
 
-def _check_version(version: Any) -> None:
+def check_version(version: Any) -> None:
+    """Check a ``VersionDef`` message.
+
+    Raises:
+        FormatError: this reader may not read what was written with that version.
+    """
     if version.producer < 0:
         raise FormatError(
             f"Checkpoint producer version {version.producer} below min producer 0 supported; regenerate the checkpoint"
@@ -141,12 +146,12 @@ def decode_entry(data: bytes) -> BundleEntry:
     message = parse_message("BundleEntryProto", data)
     entry = BundleEntry(
         dtype=message.dtype,
-        shape=_decode_shape(message.shape),
+        shape=decode_shape(message.shape),
         shard_id=message.shard_id,
         offset=message.offset,
         size=message.size,
         crc32c=message.crc32c,
-        slices=tuple(_decode_slice(part) for part in message.slices),
+        slices=tuple(decode_slice(part) for part in message.slices),
         raw=data,
     )
     _check_entry(entry)
@@ -171,14 +176,19 @@ def encode_entry(entry: BundleEntry) -> bytes:
     message.offset = entry.offset
     message.size = entry.size
     message.crc32c = entry.crc32c
-    if tuple(_decode_slice(part) for part in message.slices) != entry.slices:
+    if tuple(decode_slice(part) for part in message.slices) != entry.slices:
         del message.slices[:]
         for extents in entry.slices:
             _encode_slice(message.slices.add(), extents)
     return bytes(message.SerializeToString(deterministic=True))
 
 
-def _decode_shape(message: Any) -> tuple[int, ...]:
+def decode_shape(message: Any) -> tuple[int, ...]:
+    """Decode a ``TensorShapeProto`` message.
+
+    Raises:
+        FormatError: no shape that a tensor can have.
+    """
     shape = tuple(dim.size for dim in message.dim)
     if len(shape) > _MAX_RANK:
         raise FormatError(f"Invalid tensor shape: {len(shape)} dimensions, at most {_MAX_RANK} are allowed")
@@ -197,7 +207,8 @@ def _encode_shape(message: Any, shape: tuple[int, ...]) -> None:
             message.dim.add().size = size
 
 
-def _decode_slice(message: Any) -> Slice:
+def decode_slice(message: Any) -> Slice:
+    """Decode a ``TensorSliceProto`` message."""
     return tuple(
         (extent.start, extent.length if extent.WhichOneof("has_length") else FULL_LENGTH) for extent in message.extent
     )

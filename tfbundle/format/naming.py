@@ -12,7 +12,7 @@ META_SUFFIX = ".meta"
 OBJECT_GRAPH_KEY = b"_CHECKPOINTABLE_OBJECT_GRAPH"
 
 _DATA_SUFFIX = re.compile(r"\.data-(\d{5,})-of-(\d{5,})$")
-_V1_SHARD = re.compile(r"-\d{5,}-of-\d{5,}$")
+_V1_SHARD = re.compile(r"-(?:\d{5,}|\?{5})-of-(\d{5,})$")
 
 
 def data_filename(prefix: str, shard_id: int, num_shards: int) -> str:
@@ -41,9 +41,22 @@ def strip_data_suffix(path: str) -> str | None:
     return path[: match.start()] if match else None
 
 
-def is_v1_shard_name(path: str) -> bool:
-    """Tell whether a path ends like one shard of a V1 checkpoint, ``-00000-of-00001``."""
-    return strip_data_suffix(path) is None and _V1_SHARD.search(path) is not None
+def v1_shard_filename(prefix: str, shard_id: int, num_shards: int) -> str:
+    """Return the path of one file of a sharded V1 checkpoint."""
+    return f"{prefix}-{shard_id:05d}-of-{num_shards:05d}"
+
+
+def parse_v1_shard(path: str) -> tuple[str, int | None]:
+    """Return prefix and number of shards if a path ends like a V1 shard, else the path and None.
+
+    A ``checkpoint`` file may name all shards at once, with question marks for the digits.
+
+    Example:
+        >>> parse_v1_shard("model.ckpt-7-?????-of-00002")
+        ('model.ckpt-7', 2)
+    """
+    match = None if strip_data_suffix(path) is not None else _V1_SHARD.search(path)
+    return (path[: match.start()], int(match[1])) if match else (path, None)
 
 
 def key_to_name(key: bytes) -> str:

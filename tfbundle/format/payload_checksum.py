@@ -6,8 +6,8 @@ that are stored, the checksums in between as stored, and the contents::
     string tensor  = size varint64 of each element | masked crc of all sizes | contents of each element
     variant tensor = (size varint64 | contents | masked crc so far) for each element
 
-A string's size counts as 4 bytes, or 8 where it does not fit in 4; a variant's always as 8. In a big-endian bundle these
-integers, and the checksum after the sizes, are big-endian.
+A string's size counts as 4 bytes, or 8 where it does not fit in 4; a variant's always as 8. In a big-endian bundle
+these integers, and the checksum after the sizes, are big-endian.
 
 Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``WriteStringTensor``, ``WriteVariantTensor``,
 ``ReadStringTensor``, ``ReadVariantTensor``).
@@ -22,6 +22,7 @@ import numpy as np
 
 from tfbundle.errors import ChecksumError, FormatError, UnsupportedError
 from tfbundle.format.dtypes import STRING, VARIANT, DataType
+from tfbundle.format.varints import decode_varints
 from tfbundle.sstable.checksum import crc32c, mask_crc32c, unmask_crc32c
 
 _MAX_VARINT_NBYTES = 10
@@ -103,6 +104,7 @@ class StringChecksum:
         self._empty = num_elements == 0  # such a payload may also have no bytes at all
 
     def update(self, chunk: Chunk) -> None:
+        """Take the next bytes of the payload."""
         if not len(chunk):
             return
         self._empty = False
@@ -114,6 +116,7 @@ class StringChecksum:
             self._take_contents(chunk)
 
     def finish(self) -> int:
+        """Return the crc32c of the whole payload, in the byte order it has."""
         if self._empty:
             return 0
         if not self._at_contents or self._contents_left:
@@ -123,7 +126,7 @@ class StringChecksum:
     def _take_sizes(self, chunk: bytes) -> bytes:
         if not self._sizes_left:
             return chunk
-        sizes, used = decode_sizes(chunk, self._sizes_left)
+        sizes, used = decode_varints(chunk, self._sizes_left)
         self._sizes_left -= len(sizes)
         self._contents_left += sum(sizes)
         self._crc = crc32c(pack_sizes(sizes, self._byteorder), self._crc)
@@ -189,7 +192,7 @@ class _VariantChecksum:
             return self._take_crc(bytes(view[:_CRC_NBYTES]))
         if not self._elements_left:
             raise FormatError(f"variant payload has {len(view)} bytes after its last element")
-        sizes, used = decode_sizes(bytes(view[:_MAX_VARINT_NBYTES]), 1)
+        sizes, used = decode_varints(bytes(view[:_MAX_VARINT_NBYTES]), 1)
         if sizes:
             self._crc = crc32c(struct.pack("<Q", sizes[0]), self._crc)
             self._contents_left, self._at_crc = sizes[0], True
@@ -212,46 +215,6 @@ def _check_sizes_crc(masked: int, crc: int) -> None:
     found = unmask_crc32c(masked)
     if found != crc:
         raise ChecksumError("The length checksum does not match", "", "", None, found, crc)
-
-
-def decode_sizes(data: bytes, limit: int) -> tuple[list[int], int]:
-    """Decode up to ``limit`` varints from the start of ``data``; return them and the bytes they took.
-
-    Fewer come back where ``data`` ends first; the last, unfinished one is left.
-
-    Raises:
-        FormatError: a varint of more than 10 bytes, or above 64 bits.
-    """
-    view = np.frombuffer(data, np.uint8)
-    ends = np.flatnonzero(view < 0x80)[:limit] + 1
-    starts = np.concatenate(([0], ends[:-1])) if len(ends) else ends
-    widths = ends - starts
-    used = int(ends[-1]) if len(ends) else 0
-    unfinished = len(data) - used if len(ends) < limit else 0
-    longest = max(int(widths.max(initial=0)), unfinished)
-    if longest > _MAX_VARINT_NBYTES:
-        raise FormatError("Parsed past limit: a string length of more than 10 bytes")
-    if longest < 9 or not len(ends):
-        return _decode_short_sizes(view, starts, widths), used
-    sizes = [_decode_size(data[start:end]) for start, end in zip(starts, ends, strict=True)]
-    return sizes, used
-
-
-def _decode_short_sizes(view: np.ndarray, starts: np.ndarray, widths: np.ndarray) -> list[int]:
-    values = np.zeros(len(starts), np.uint64)
-    for index in range(int(widths.max(initial=0))):
-        has = widths > index
-        digits = view[starts[has] + index].astype(np.uint64) & np.uint64(0x7F)
-        values[has] |= digits << np.uint64(7 * index)
-    found: list[int] = values.tolist()
-    return found
-
-
-def _decode_size(data: bytes) -> int:
-    value = sum((byte & 0x7F) << 7 * index for index, byte in enumerate(data))
-    if value >> 64:
-        raise FormatError("Parsed past limit: a string length above 64 bits")
-    return value
 
 
 def pack_sizes(sizes: list[int], byteorder: ByteOrder = "little") -> bytes:

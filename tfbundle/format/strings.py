@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from tfbundle.errors import FormatError, TruncatedError
 from tfbundle.format.dtypes import STRING
-from tfbundle.format.payload_checksum import ByteOrder, decode_sizes, pack_sizes, payload_checksum
+from tfbundle.format.payload_checksum import ByteOrder, pack_sizes, payload_checksum
+from tfbundle.format.varints import decode_varints
 from tfbundle.sstable.checksum import crc32c, mask_crc32c
 from tfbundle.sstable.varint import encode_varint
 
@@ -41,7 +42,7 @@ def string_payload_nbytes(data: bytes, num_elements: int) -> int:
     Raises:
         FormatError: ``data`` ends before the last size, or a size is malformed.
     """
-    sizes, used = decode_sizes(data, num_elements)
+    sizes, used = decode_varints(data, num_elements)
     if len(sizes) < num_elements:
         raise FormatError(f"String lengths longer than expected: {len(sizes)} of {num_elements} in the payload")
     return used + _CRC_NBYTES + sum(sizes)
@@ -72,7 +73,7 @@ def decode_strings(data: bytes, num_elements: int, byteorder: ByteOrder = "littl
     checksum = payload_checksum(STRING, num_elements, byteorder)
     checksum.update(data[:nbytes])
     crc = checksum.finish()
-    sizes, used = decode_sizes(data, num_elements)
+    sizes, used = decode_varints(data, num_elements)
     position = used + _CRC_NBYTES
     values = []
     for size in sizes:

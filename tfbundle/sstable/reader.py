@@ -5,7 +5,9 @@ Source: TensorFlow ``tsl/lib/io/table.cc`` (``Table::Open``, ``Table::BlockReade
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import NamedTuple
 
 from tfbundle.errors import FormatError, TruncatedError
@@ -36,6 +38,21 @@ class TableReader:
     def num_blocks(self) -> int:
         """Number of data blocks."""
         return len(self._blocks)
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value under a key, None if there is none; reads one block.
+
+        Raises:
+            FormatError: damage in that block.
+        """
+        number = bisect_left(self._blocks, key, key=attrgetter("separator"))
+        if number == len(self._blocks):
+            return None
+        try:
+            contents = _read_block(self._read_at, self._blocks[number].handle, self._blocks_end)
+            return next((value for found, value in decode_block(contents) if found == key), None)
+        except FormatError as error:
+            raise error.add_path("", f"block {number}") from error
 
     def iter_rows(self) -> Iterator[Row]:
         """Yield every (key, value) in key order, each block's checksum and order checked.

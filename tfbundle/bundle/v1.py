@@ -1,0 +1,126 @@
+"""V1 checkpoints as bundles: an index made from what their tables list, and rows decoded from the tables."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfbundle.bundle.locate import Location, check_not_pointer
+from tfbundle.bundle.region import Where
+from tfbundle.errors import FormatError, UnsupportedError
+from tfbundle.format.dtypes import STRING, data_type, numpy_dtype
+from tfbundle.format.entries import HEADER_KEY, BundleHeader, encode_entry
+from tfbundle.format.index import BundleIndex
+from tfbundle.format.naming import key_to_name
+from tfbundle.format.v1 import StoredSlice, V1Index, decode_values
+from tfbundle.sstable.reader import TableReader, open_table
+from tfbundle.storage.base import ReadableFile, Storage
+
+
+class V1Payloads:
+    """Reads rows of a V1 checkpoint: a row at a time, which is the least its format allows. Thread-safe.
+
+    Every block that is read is verified. Errors name the file and the tensor.
+    """
+
+    def __init__(self, files: Sequence[ReadableFile], tables: Sequence[TableReader]) -> None:
+        self._files = files
+        self._tables = tables
+        self._index = BundleIndex(BundleHeader(), {})
+        self._stored: dict[bytes, StoredSlice] = {}
+        self._lock = threading.Lock()
+        self._last: tuple[bytes, NDArray[Any]] = (b"", np.empty(0))
+
+    def read_index(self) -> BundleIndex:
+        """Read what the tables list and return it as the index of a bundle.
+
+        Raises:
+            FormatError: a table is damaged, or is no V1 checkpoint.
+        """
+        collected = V1Index()
+        for number in range(len(self._tables)):
+            self._collect(number, collected)
+        rows = {key: encode_entry(entry) for key, entry in collected.entries().items()}
+        self._index = BundleIndex(BundleHeader(num_shards=len(self._files)), rows)
+        self._stored = collected.stored
+        return self._index
+
+    def _collect(self, number: int, collected: V1Index) -> None:
+        try:
+            meta = self._tables[number].get(HEADER_KEY)
+            if meta is None:
+                raise FormatError("Failed to find the saved tensor slices at the beginning of the checkpoint file")
+            collected.add_table(number, meta)
+        except FormatError as error:
+            raise error.add_path(self._files[number].path) from error
+
+    def read(self, key: bytes) -> NDArray[Any]:
+        """Read a row; strings as an object array of bytes."""
+        return self._values(key).copy()
+
+    def read_into(self, key: bytes, out: NDArray[Any]) -> None:
+        """Read a row into an array of its shape."""
+        out[...] = self._values(key)
+
+    def read_region(self, key: bytes, where: Where) -> NDArray[Any]:
+        """Read ``row[where]``."""
+        return np.array(self._values(key)[where], order="C")
+
+    def read_box(self, key: bytes, starts: tuple[int, ...], out: NDArray[Any]) -> None:
+        """Read the box of ``out``'s shape that starts there."""
+        box = tuple(slice(start, start + size) for start, size in zip(starts, out.shape, strict=True))
+        out[...] = self._values(key)[box]
+
+    def read_bytes(self, key: bytes) -> bytes:
+        """Refuse: the bytes in the file are not those of a bundle."""
+        raise UnsupportedError(f"tensor {key_to_name(key)!r} has no payload of its own in a V1 checkpoint")
+
+    def check(self, key: bytes) -> int:
+        """Read and decode a row; return the size of its values in bytes."""
+        return self._values(key).nbytes
+
+    def close(self) -> None:
+        """Release the files."""
+        for file in self._files:
+            file.close()
+
+    def _values(self, key: bytes) -> NDArray[Any]:
+        with self._lock:
+            if self._last[0] != key:
+                self._last = (key, self._decode(key))
+            return self._last[1]
+
+    def _decode(self, key: bytes) -> NDArray[Any]:
+        entry, stored = self._index[key], self._stored[key]
+        try:
+            value = self._tables[stored.table].get(stored.key)
+            if value is None:
+                raise FormatError(f"Key {stored.key!r} not found in checkpoint")
+            dtype = data_type(entry.dtype)
+            values = decode_values(value, dtype, entry.shape)
+        except FormatError as error:
+            raise error.add_path(self._files[stored.table].path, f"tensor {key_to_name(key)!r}") from error
+        return values if dtype == STRING else values.view(numpy_dtype(entry.dtype))
+
+
+def open_v1(location: Location, storage: Storage) -> V1Payloads:
+    """Open the tables of a V1 checkpoint; ``read_index`` comes next.
+
+    Raises:
+        FormatError: one is damaged, or a Git LFS pointer.
+    """
+    files: list[ReadableFile] = []
+    tables: list[TableReader] = []
+    for path in location.v1_files:
+        file = storage.open(path)
+        files.append(file)
+        try:
+            check_not_pointer(file)
+            tables.append(open_table(file.read, file.nbytes))
+        except FormatError as error:
+            raise error.add_path(path) from error
+    return V1Payloads(files, tables)

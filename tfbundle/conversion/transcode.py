@@ -1,0 +1,46 @@
+"""Making a bundle of a V1 checkpoint, so that everything else can treat it like any other source."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tfbundle.bundle.reader import BundleReader, open_bundle
+from tfbundle.bundle.writer import BundleWriter, create_bundle
+from tfbundle.format.dtypes import dtype_name
+from tfbundle.format.naming import data_filename, index_filename
+
+
+@contextmanager
+def readable_bundle(bundle: BundleReader, target_prefix: str) -> Iterator[BundleReader]:
+    """Give a reader whose payloads have a bundle's form: the same one, or for a V1 checkpoint that of a copy.
+
+    The copy stands beside the target under a temporary name while the block runs. It is made a row at a time.
+    """
+    if not bundle.is_v1:
+        yield bundle
+        return
+    prefix = f"{target_prefix}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        with create_bundle(prefix, storage=bundle.storage) as writer:
+            copy_tensors(bundle, writer)
+        with open_bundle(prefix, storage=bundle.storage) as copy:
+            yield copy
+    finally:
+        for path in (index_filename(prefix), data_filename(prefix, 0, 1)):
+            bundle.storage.remove(path)
+
+
+def copy_tensors(bundle: BundleReader, writer: BundleWriter) -> None:
+    """Add every tensor of a bundle to a writer, slices as slices."""
+    for name in bundle:
+        entry = bundle.entry(name)
+        dtype = dtype_name(entry.dtype)
+        if not entry.slices:
+            writer.add(name, bundle[name], dtype=dtype)
+            continue
+        for extents in entry.slices:
+            where = tuple(slice(start, None if length < 0 else start + length) for start, length in extents)
+            writer.add_slice(name, bundle.read(name, where), shape=entry.shape, extents=extents, dtype=dtype)
