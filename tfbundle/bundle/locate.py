@@ -133,13 +133,14 @@ def _find_in_directory(directory: str, storage: Storage) -> Location:
         if found is not None:
             return found
     names = storage.list_directory(directory)
-    indexes = [name.removesuffix(INDEX_SUFFIX) for name in names if name.endswith(INDEX_SUFFIX)]
-    if len(indexes) == 1:
-        return Location(os.path.join(directory, indexes[0]))
-    if indexes:
+    bases = {name.removesuffix(INDEX_SUFFIX) for name in names if name.endswith(INDEX_SUFFIX)}
+    bases |= {base for base, num_shards in map(parse_v1_shard, names) if num_shards is not None}
+    if len(bases) == 1 and (found := _find_at(os.path.join(directory, *bases), storage)) is not None:
+        return found
+    if bases:
         raise BundleNotFoundError(
-            f"Couldn't find 'checkpoint' file that names the latest of {len(indexes)} checkpoints; "
-            f"give one of {', '.join(indexes[:8])}",
+            f"Couldn't find 'checkpoint' file that names the latest of {len(bases)} checkpoints; "
+            f"give one of {', '.join(sorted(bases)[:8])}",
             directory,
         )
     if SAVED_MODEL_FILENAME in names:

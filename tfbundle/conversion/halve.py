@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader, open_bundle
@@ -22,7 +22,7 @@ from tfbundle.conversion.plan import Plan, plan_halve
 from tfbundle.conversion.progress import NoProgress, Progress
 from tfbundle.conversion.report import HalveReport, conversion_notes, report_tensors
 from tfbundle.conversion.select import Decision, Selection, decide
-from tfbundle.conversion.transcode import readable_bundle
+from tfbundle.conversion.transcode import pack_index, readable_bundle
 from tfbundle.errors import BundleExistsError, FormatError
 from tfbundle.format.naming import OBJECT_GRAPH_KEY, data_filename, index_filename, key_to_name
 from tfbundle.format.object_graph import TrackableObject, decode_object_graph
@@ -114,42 +114,36 @@ def halve(
     with open_bundle(source, storage=storage) as bundle:
         prefix = target_prefix(target, bundle.prefix, storage)
         _check_not_same(bundle, prefix, storage)
-        with readable_bundle(bundle, prefix) as readable:
-            try:
-                report = _convert(readable, prefix, selection, policy, layout, options)
-            except FormatError as error:
-                raise error.add_path(bundle.prefix) from error
-        return replace(report, source=bundle.prefix)
+        try:
+            plan = _plan(bundle, selection, layout)
+            notes = surroundings_notes(bundle.prefix, storage)
+            stats: Mapping[bytes, CastStats] = {}
+            if not options.dry_run:
+                check_target(prefix, plan.header.num_shards, options.if_exists, storage)
+                with readable_bundle(bundle, prefix) as readable:
+                    plan = plan if readable is bundle else _plan(readable, selection, layout)
+                    stats = _carry_out(readable, prefix, plan, policy, options)
+                notes += record_checkpoint(bundle.prefix, prefix, storage)
+        except FormatError as error:
+            raise error.add_path(bundle.prefix) from error
+        tensors = report_tensors(plan, stats)
+        return HalveReport(
+            bundle.prefix,
+            prefix,
+            options.dry_run,
+            sum(row.entry.size for row in plan.sources),
+            sum(plan.shard_nbytes),
+            tensors,
+            (*conversion_notes(tensors), *notes),
+        )
 
 
-def _convert(
-    bundle: BundleReader,
-    prefix: str,
-    selection: Selection,
-    policy: CastPolicy,
-    layout: Layout,
-    options: RunOptions,
-) -> HalveReport:
+def _plan(bundle: BundleReader, selection: Selection, layout: Layout) -> Plan:
     decisions = decide_tensors(bundle, selection)
+    if bundle.is_v1:
+        return plan_halve(*pack_index(bundle.index), decisions, layout)
     shard_nbytes = [bundle.shards.open(number).nbytes for number in range(bundle.index.header.num_shards)]
-    plan = plan_halve(bundle.index, decisions, shard_nbytes, layout)
-    if not options.dry_run:
-        check_target(prefix, plan.header.num_shards, options.if_exists, bundle.storage)
-    stats: Mapping[bytes, CastStats] = {}
-    notes = [*surroundings_notes(bundle.prefix, bundle.storage)]
-    if not options.dry_run:
-        stats = _carry_out(bundle, prefix, plan, policy, options)
-        notes += record_checkpoint(bundle.prefix, prefix, bundle.storage)
-    tensors = report_tensors(bundle.index, plan, stats)
-    return HalveReport(
-        bundle.prefix,
-        prefix,
-        options.dry_run,
-        sum(shard_nbytes),
-        sum(plan.shard_nbytes),
-        tensors,
-        (*conversion_notes(tensors), *notes),
-    )
+    return plan_halve(bundle.index, shard_nbytes, decisions, layout)
 
 
 def decide_tensors(bundle: BundleReader, selection: Selection) -> dict[str, Decision]:

@@ -91,6 +91,20 @@ class SourceRow(NamedTuple):
     entry: BundleEntry
 
 
+class TensorPlan(NamedTuple):
+    """What becomes of a tensor.
+
+    Attributes:
+        entry: its entry in the source.
+        nbytes: bytes of its payload there, those of all its slices together.
+        decision: what is done to it, and why.
+    """
+
+    entry: BundleEntry
+    nbytes: int
+    decision: Decision
+
+
 @dataclass(frozen=True)
 class TargetRow:
     """A row that is written.
@@ -120,7 +134,7 @@ class Plan:
         header: of the target.
         sources: the rows that are read.
         targets: the rows that are written, in the order of their payloads.
-        decisions: what becomes of each tensor, by key.
+        tensors: what becomes of each tensor, by key.
         steps: the work; their parts cover every payload byte of ``targets`` once.
         shard_nbytes: size of each target shard.
     """
@@ -128,7 +142,7 @@ class Plan:
     header: BundleHeader
     sources: tuple[SourceRow, ...]
     targets: tuple[TargetRow, ...]
-    decisions: Mapping[bytes, Decision]
+    tensors: Mapping[bytes, TensorPlan]
     steps: tuple[Step | Join, ...]
     shard_nbytes: tuple[int, ...]
 
@@ -140,8 +154,8 @@ class Plan:
 
 def plan_halve(
     index: BundleIndex,
-    decisions: Mapping[str, Decision],
     shard_nbytes: Sequence[int],
+    decisions: Mapping[str, Decision],
     layout: Layout = Layout(),
     step_nbytes: int = STEP_NBYTES,
 ) -> Plan:
@@ -149,8 +163,8 @@ def plan_halve(
 
     Args:
         index: of the source.
-        decisions: what becomes of each tensor, by name.
         shard_nbytes: size of each source shard.
+        decisions: what becomes of each tensor, by name.
         layout: slices and shards of the target.
         step_nbytes: how many source bytes a step takes, in multiples of 16.
 
@@ -160,8 +174,16 @@ def plan_halve(
     """
     sources = tuple(SourceRow(*row) for row in sort_by_place(index.items()))
     _check_places(sources, shard_nbytes)
-    by_tensor = {key: decisions[key_to_name(key)] for key in index.tensor_keys()}
-    unplaced = list(_iter_targets(index, sources, by_tensor, layout))
+    slices = {key: index.slice_rows(key) for key in index.tensor_keys() if index[key].slices}
+    tensors = {
+        key: TensorPlan(
+            index[key],
+            sum(index[slice_key].size for slice_key, _ in slices[key]) if key in slices else index[key].size,
+            decisions[key_to_name(key)],
+        )
+        for key in index.tensor_keys()
+    }
+    unplaced = list(_iter_targets(sources, tensors, slices, layout))
     shards, num_shards = layout.assign(
         [row.entry.size for row in unplaced], [row.entry.shard_id for row in unplaced], index.header.num_shards
     )
@@ -173,7 +195,7 @@ def plan_halve(
     header = replace(index.header, num_shards=num_shards, endianness=LITTLE)
     swapped = index.header.endianness == BIG
     steps = tuple(_iter_steps(sources, targets, step_nbytes, swapped=swapped))
-    return Plan(header, sources, tuple(targets), by_tensor, steps, tuple(ends))
+    return Plan(header, sources, tuple(targets), tensors, steps, tuple(ends))
 
 
 def _place(entry: BundleEntry, shard_id: int, offset: int) -> BundleEntry:
@@ -209,17 +231,19 @@ def _check_place(part: str, entry: BundleEntry, shard_nbytes: Sequence[int]) -> 
 
 
 def _iter_targets(
-    index: BundleIndex, sources: Sequence[SourceRow], decisions: Mapping[bytes, Decision], layout: Layout
+    sources: Sequence[SourceRow],
+    tensors: Mapping[bytes, TensorPlan],
+    slices: Mapping[bytes, Sequence[tuple[bytes, Box]]],
+    layout: Layout,
 ) -> Iterator[TargetRow]:
     """Yield the target's rows in the order of their (first) source, not placed yet."""
     position = {row.key: number for number, row in enumerate(sources)}
-    slices = {key: index.slice_rows(key) for key in decisions if index[key].slices}
     tensor_of = {slice_key: key for key, rows in slices.items() for slice_key, _ in rows}
     joined: set[bytes] = set()
     for number, (key, entry) in enumerate(sources):
         tensor = tensor_of.get(key, key)
-        cast = decisions[tensor].action == "cast"
-        if decisions[tensor].action == "drop" or tensor in joined:
+        cast = tensors[tensor].decision.action == "cast"
+        if tensors[tensor].decision.action == "drop" or tensor in joined:
             continue
         if not (cast and layout.slices == "join" and tensor in slices):
             yield TargetRow(key, _cast_entry(entry) if cast else entry, tensor, (number,), (), cast)
@@ -227,17 +251,18 @@ def _iter_targets(
             joined.add(tensor)
             positions = tuple(position[slice_key] for slice_key, _ in slices[tensor])
             boxes = tuple(box for _, box in slices[tensor])
-            yield TargetRow(tensor, _join_entry(index, tensor, boxes, entry), tensor, positions, boxes, cast)
+            yield TargetRow(
+                tensor, _join_entry(tensor, tensors[tensor].entry, boxes, entry), tensor, positions, boxes, cast
+            )
 
 
-def _join_entry(index: BundleIndex, tensor: bytes, boxes: tuple[Box, ...], first: BundleEntry) -> BundleEntry:
+def _join_entry(key: bytes, entry: BundleEntry, boxes: tuple[Box, ...], first: BundleEntry) -> BundleEntry:
     """Return the entry of a float16 tensor that is joined from float32 slices, in the shard of the first."""
-    entry = index[tensor]
     try:
         check_covered(whole_box(entry.shape), boxes)
     except FormatError as error:
         raise FormatError(
-            f"{error.reason}; --slices keep would convert it as it is", "", f"tensor {key_to_name(tensor)!r}"
+            f"{error.reason}; --slices keep would convert it as it is", "", f"tensor {key_to_name(key)!r}"
         ) from error
     size = entry.num_elements * FLOAT16.nbytes
     return replace(entry, dtype=FLOAT16.number, shard_id=first.shard_id, size=size, crc32c=0, slices=())

@@ -9,10 +9,8 @@ from typing import Any
 
 from tfbundle.casting.stats import CastStats
 from tfbundle.conversion.plan import Plan, TargetRow
-from tfbundle.conversion.select import OPTIMIZER_STATE, Action, Decision
+from tfbundle.conversion.select import OPTIMIZER_STATE, Action
 from tfbundle.format.dtypes import dtype_name
-from tfbundle.format.entries import BundleEntry
-from tfbundle.format.index import BundleIndex
 from tfbundle.format.naming import OBJECT_GRAPH_KEY, key_to_name
 
 RESTORE_NOTE = "TensorFlow never casts on restore: variables that read the float16 tensors must be float16 themselves"
@@ -67,8 +65,8 @@ class HalveReport:
         source: prefix of the source.
         target: prefix of the target.
         dry_run: whether nothing was written.
-        source_nbytes: size of the source's data files.
-        target_nbytes: size of the target's data files.
+        source_nbytes: bytes of payload in the source.
+        target_nbytes: bytes of payload in the target.
         tensors: one report each, in key order.
         notes: what the user should know beyond the numbers.
     """
@@ -113,42 +111,27 @@ class HalveReport:
         }
 
 
-def report_tensors(index: BundleIndex, plan: Plan, stats: Mapping[bytes, CastStats]) -> tuple[TensorReport, ...]:
+def report_tensors(plan: Plan, stats: Mapping[bytes, CastStats]) -> tuple[TensorReport, ...]:
     """Return the reports of all tensors, in key order; ``stats`` are empty for a dry run."""
-    rows = _rows_by_tensor(plan)
-    return tuple(
-        _report_tensor(key, index[key], rows.get(key, []), decision, stats.get(key), index)
-        for key, decision in plan.decisions.items()
-    )
-
-
-def _rows_by_tensor(plan: Plan) -> dict[bytes, list[TargetRow]]:
-    rows: dict[bytes, list[TargetRow]] = {}
+    targets: dict[bytes, list[TargetRow]] = {key: [] for key in plan.tensors}
     for row in plan.targets:
-        rows.setdefault(row.tensor, []).append(row)
-    return rows
+        targets[row.tensor].append(row)
+    return tuple(_report_tensor(key, plan, targets[key], stats.get(key)) for key in sorted(plan.tensors))
 
 
-def _report_tensor(
-    key: bytes,
-    entry: BundleEntry,
-    rows: list[TargetRow],
-    decision: Decision,
-    stats: CastStats | None,
-    index: BundleIndex,
-) -> TensorReport:
-    sizes = [index[slice_key].size for slice_key, _ in index.slice_rows(key)] if entry.slices else [entry.size]
+def _report_tensor(key: bytes, plan: Plan, targets: list[TargetRow], stats: CastStats | None) -> TensorReport:
+    tensor = plan.tensors[key]
     return TensorReport(
         key_to_name(key),
-        decision.action,
-        decision.reason,
-        entry.shape,
-        dtype_name(entry.dtype),
-        dtype_name(rows[0].entry.dtype) if rows else "",
-        sum(sizes),
-        sum(row.entry.size for row in rows),
-        len(entry.slices),
-        any(row.boxes for row in rows),
+        tensor.decision.action,
+        tensor.decision.reason,
+        tensor.entry.shape,
+        dtype_name(tensor.entry.dtype),
+        dtype_name(targets[0].entry.dtype) if targets else "",
+        tensor.nbytes,
+        sum(row.entry.size for row in targets),
+        len(tensor.entry.slices),
+        any(row.boxes for row in targets),
         stats,
     )
 

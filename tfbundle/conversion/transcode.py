@@ -6,10 +6,13 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from tfbundle.bundle.reader import BundleReader, open_bundle
 from tfbundle.bundle.writer import BundleWriter, create_bundle
 from tfbundle.format.dtypes import dtype_name
+from tfbundle.format.entries import BundleHeader, encode_entry
+from tfbundle.format.index import BundleIndex
 from tfbundle.format.naming import data_filename, index_filename
 
 
@@ -31,6 +34,19 @@ def readable_bundle(bundle: BundleReader, target_prefix: str) -> Iterator[Bundle
     finally:
         for path in (index_filename(prefix), data_filename(prefix, 0, 1)):
             bundle.storage.remove(path)
+
+
+def pack_index(index: BundleIndex) -> tuple[BundleIndex, list[int]]:
+    """Return an index in which every row has a place, one after the other in one shard, and that shard's size.
+
+    That is how ``readable_bundle`` lays out its copy, so that a plan can be made without it.
+    """
+    rows: dict[bytes, bytes] = {}
+    end = 0
+    for key, entry in index.items():
+        rows[key] = encode_entry(entry if entry.slices else replace(entry, offset=end, raw=b""))
+        end += entry.size
+    return BundleIndex(BundleHeader(), rows), [end]
 
 
 def copy_tensors(bundle: BundleReader, writer: BundleWriter) -> None:
