@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from tfbundle.bundle.writer import save as save
     from tfbundle.casting.policy import CastPolicy as CastPolicy
     from tfbundle.casting.stats import CastStats as CastStats
-    from tfbundle.conversion.halve import RunOptions as RunOptions
     from tfbundle.conversion.halve import halve as halve
     from tfbundle.conversion.layout import Layout as Layout
     from tfbundle.conversion.report import HalveReport as HalveReport
+    from tfbundle.conversion.run import RunOptions as RunOptions
     from tfbundle.conversion.select import Selection as Selection
     from tfbundle.errors import BundleError as BundleError
     from tfbundle.errors import BundleExistsError as BundleExistsError
@@ -56,9 +56,10 @@ _HOMES = {
     "bundle.writer": ("BundleWriter", "create=create_bundle", "save"),
     "casting.policy": ("CastPolicy",),
     "casting.stats": ("CastStats",),
-    "conversion.halve": ("RunOptions", "halve"),
+    "conversion.halve": ("halve",),
     "conversion.layout": ("Layout",),
     "conversion.report": ("HalveReport",),
+    "conversion.run": ("RunOptions",),
     "conversion.select": ("Selection",),
     "errors": (
         "BundleError",

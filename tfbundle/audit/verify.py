@@ -92,6 +92,7 @@ def verify(path: PathLike, /) -> VerifyReport:
         for key in bundle.index:
             name = key_to_name(key)
             try:
+                bundle.check_slices(name)
                 nbytes += bundle.check_payload(name)
             except BundleError as error:
                 errors[name] = error

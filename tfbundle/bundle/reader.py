@@ -27,7 +27,7 @@ from tfbundle.format.naming import index_filename, key_to_name, name_to_key
 from tfbundle.format.slices import check_covered, whole_box
 from tfbundle.sstable.checksum import unmask_crc32c
 from tfbundle.sstable.reader import open_table
-from tfbundle.storage.base import Storage
+from tfbundle.storage.base import ReadableFile, Storage
 from tfbundle.storage.local import LocalStorage
 
 Checksums = Literal["verify", "ignore"]
@@ -106,6 +106,15 @@ class BundleReader(Mapping[str, Any]):
         """Release the files; those of a bundle with an index are opened again when another tensor is read."""
         self.shards.close()
         self._payloads.close()
+
+    def open_shards(self) -> list[ReadableFile]:
+        """Open every data file; none of a V1 checkpoint.
+
+        Raises:
+            BundleNotFoundError: one is missing.
+            FormatError: one is a Git LFS pointer.
+        """
+        return [self.shards.open(number) for number in range(self.shards.num_shards)]
 
     def read(self, name: str, where: Where = ..., out: NDArray[Any] | None = None) -> Any:
         """Read a tensor or a part of it.
@@ -189,20 +198,27 @@ class BundleReader(Mapping[str, Any]):
     def check_payload(self, name: str) -> int:
         """Read a row's payload in bounded memory and verify its checksum; return its size in bytes.
 
-        A partitioned tensor has none: its slices are rows of their own, and only their fit is checked.
+        A partitioned tensor has none: its slices are rows of their own.
 
         Raises:
             TensorNotFoundError, FormatError, BundleNotFoundError: as ``read``.
         """
+        return 0 if self.entry(name).slices else self._payloads.check(name_to_key(name))
+
+    def check_slices(self, name: str) -> None:
+        """Check that the slices of a partitioned tensor fit together and make up the tensor.
+
+        Raises:
+            TensorNotFoundError: no such tensor.
+            FormatError: they do not.
+        """
         entry = self.entry(name)
-        if not entry.slices:
-            return self._payloads.check(name_to_key(name))
         try:
             rows = self.index.slice_rows(name_to_key(name))
-            check_covered(whole_box(entry.shape), (box for _, box in rows))
+            if entry.slices:
+                check_covered(whole_box(entry.shape), (box for _, box in rows))
         except FormatError as error:
             raise error.add_path(index_filename(self.prefix), f"tensor {name!r}") from error
-        return 0
 
     def _check_readable(self, name: str, entry: BundleEntry) -> None:
         dtype = data_type(entry.dtype)

@@ -47,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
     from tfbundle.cli.halve import print_summary
     from tfbundle.cli.output import print_json
     from tfbundle.cli.verify import print_verdict
-    from tfbundle.conversion.halve import RunOptions, halve
+    from tfbundle.conversion.halve import halve
+    from tfbundle.conversion.run import RunOptions
 
     if_exists: IfExists = "replace" if options.force else "error"
     with _directory(options.directory) as directory:

@@ -92,8 +92,9 @@ def run(options: argparse.Namespace) -> int:
     """Halve, and print the report."""
     from tfbundle.casting.policy import CastPolicy
     from tfbundle.cli.progress import terminal_progress
-    from tfbundle.conversion.halve import RunOptions, halve
+    from tfbundle.conversion.halve import halve
     from tfbundle.conversion.layout import Layout, parse_nbytes
+    from tfbundle.conversion.run import RunOptions
     from tfbundle.conversion.select import Selection
 
     report = halve(

@@ -24,6 +24,8 @@ HEADER_KEY = b""
 VERSION = 1
 """Of the bundle format: written as ``producer``, compared with ``min_consumer`` and ``bad_consumers``."""
 
+_VERSION_MESSAGE = b"\x08\x01"  # producer VERSION, the rest absent
+
 LITTLE, BIG = 0, 1
 MAX_NUM_SHARDS = 100_000
 _MAX_RANK = 254
@@ -39,11 +41,13 @@ class BundleHeader:
     Attributes:
         num_shards: number of data files.
         endianness: byte order in the data files, LITTLE or BIG.
+        version: the encoded version message.
         raw: the bytes this was decoded from, empty for a new header.
     """
 
     num_shards: int = 1
     endianness: int = LITTLE
+    version: bytes = _VERSION_MESSAGE
     raw: bytes = field(default=b"", compare=False, repr=False)
 
     @property
@@ -95,7 +99,8 @@ def decode_header(data: bytes) -> BundleHeader:
         raise FormatError(f"unknown endianness {message.endianness}, expected {LITTLE} or {BIG}")
     if not 0 <= message.num_shards <= MAX_NUM_SHARDS:
         raise FormatError(f"{message.num_shards} shards, expected 0 to {MAX_NUM_SHARDS}")
-    return BundleHeader(message.num_shards, message.endianness, data)
+    version = message.version.SerializeToString(deterministic=True)
+    return BundleHeader(message.num_shards, message.endianness, version, data)
 
 
 def encode_header(header: BundleHeader) -> bytes:
@@ -110,8 +115,7 @@ def encode_header(header: BundleHeader) -> bytes:
         if decode_header(header.raw) == header:
             return header.raw
         message.ParseFromString(header.raw)
-    else:
-        message.version.producer = VERSION
+    message.version.ParseFromString(header.version)
     message.num_shards = header.num_shards
     message.endianness = header.endianness
     return bytes(message.SerializeToString(deterministic=True))

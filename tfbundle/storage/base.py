@@ -59,6 +59,9 @@ class Stage(Protocol):
     def create(self, path: str) -> StagedFile:
         """Start a file that ``publish`` will put at ``path``."""
 
+    def link(self, source: str, path: str) -> None:
+        """Let ``publish`` put another name of the existing file ``source`` at ``path``."""
+
     def publish(self, last: str) -> None:
         """Make every staged file durable, then visible, the one at ``last`` after all others."""
 

@@ -120,10 +120,17 @@ class LocalStage:
     def create(self, path: str) -> LocalStagedFile:
         """Start the file that ``publish`` will put at ``path``; missing directories are made."""
         self._make_directories(os.path.dirname(path))
-        temporary = f"{path}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
+        temporary = _temporary_name(path)
         file = LocalStagedFile(temporary, os.open(temporary, _CREATE_FLAGS, 0o666))
         self._files[path] = file
         return file
+
+    def link(self, source: str, path: str) -> None:
+        """Let ``publish`` put a hard link to ``source`` at ``path``."""
+        self._make_directories(os.path.dirname(path))
+        temporary = _temporary_name(path)
+        os.link(source, temporary)
+        self._files[path] = LocalStagedFile(temporary, os.open(temporary, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
 
     def publish(self, last: str) -> None:
         """Sync, then rename every file, the one at ``last`` after all others."""
@@ -232,6 +239,10 @@ def _named(path: str) -> Iterator[None]:
     except OSError as error:
         error.filename = error.filename or path
         raise
+
+
+def _temporary_name(path: str) -> str:
+    return f"{path}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _identity(descriptor: int) -> tuple[int, int]:

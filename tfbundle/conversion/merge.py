@@ -1,0 +1,208 @@
+"""Merging bundles into one: rows united, data files taken over.
+
+Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``MergeBundles``), which moves the data files and
+removes the inputs; here that is one choice of three.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from tfbundle.bundle.locate import PathLike
+from tfbundle.bundle.reader import BundleReader, open_bundle
+from tfbundle.bundle.writer import check_target, publish_index, target_prefix
+from tfbundle.casting.policy import CastPolicy
+from tfbundle.conversion.beside import record_checkpoint
+from tfbundle.conversion.halve import check_not_same
+from tfbundle.conversion.layout import Layout
+from tfbundle.conversion.plan import Plan, plan_halve
+from tfbundle.conversion.run import RunOptions, carry_out
+from tfbundle.conversion.select import Decision
+from tfbundle.errors import FormatError, UnsupportedError
+from tfbundle.format.dtypes import dtype_name
+from tfbundle.format.entries import BundleEntry, encode_entry
+from tfbundle.format.index import BundleIndex
+from tfbundle.format.naming import INDEX_SUFFIX, data_filename, index_filename, key_to_name
+from tfbundle.storage.base import ReadableFile, Storage, staging
+from tfbundle.storage.local import LocalStorage
+
+Files = Literal["copy", "link", "move"]
+
+_PART = re.compile(r"part-\d{5,}-of-\d{5,}" + re.escape(INDEX_SUFFIX))
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """What a ``merge`` did.
+
+    Attributes:
+        sources: prefixes of the inputs.
+        target: prefix of the result.
+        num_tensors: how many tensors it has.
+        num_shards: how many data files.
+        nbytes: bytes of payload.
+    """
+
+    sources: tuple[str, ...]
+    target: str
+    num_tensors: int
+    num_shards: int
+    nbytes: int
+
+
+def merge(
+    sources: Sequence[PathLike],
+    target: PathLike,
+    /,
+    *,
+    files: Files = "copy",
+    layout: Layout = Layout(),
+    options: RunOptions = RunOptions(),
+) -> MergeReport:
+    """Unite bundles that hold different tensors, or different slices of the same tensors.
+
+    The data files become the shards of the result, in the order in which the rows of the inputs first need them. Every
+    payload is verified.
+
+    Args:
+        sources: paths as for ``open``; a directory with the parts of an unfinished save
+            (``…_temp/part-00000-of-00002.index``) stands for all of them.
+        target: a prefix, or a directory in which the result takes the first input's name.
+        files: ``"copy"`` leaves the inputs as they are; ``"link"`` makes hard links to their data files;
+            ``"move"`` takes the data files over and removes the inputs, as TensorFlow does.
+        layout: other shards than those of the inputs; for ``"copy"`` only.
+        options: threads, overwriting, progress.
+
+    Raises:
+        BundleNotFoundError: an input, or one of its shards, is missing.
+        BundleExistsError: the target is there already, or is an input.
+        FormatError: an input is damaged, or the inputs contradict each other.
+        UnsupportedError: an input is a V1 checkpoint.
+        ValueError: no inputs, or options that do not go together.
+
+    Example:
+        >>> import numpy as np, tempfile, tfbundle
+        >>> folder = tempfile.mkdtemp()
+        >>> tfbundle.save(folder + "/a", {"v": np.float32(1)})
+        >>> tfbundle.save(folder + "/b", {"w": np.float32(2)})
+        >>> tfbundle.merge([folder + "/a", folder + "/b"], folder + "/ab").num_shards
+        2
+    """
+    storage = LocalStorage()
+    if files not in get_args(Files):
+        raise ValueError(f"files is {files!r}, expected one of {get_args(Files)}")
+    if files != "copy" and layout != Layout():
+        raise ValueError("only copied data can be laid out anew; leave out --link and --move, or the shard options")
+    with ExitStack() as stack:
+        bundles = [
+            stack.enter_context(open_bundle(path, storage=storage))
+            for source in sources
+            for path in _expand_parts(os.fspath(source), storage)
+        ]
+        if not bundles:
+            raise ValueError("At least one prefix checkpoint file must exist, but none was given")
+        prefix = target_prefix(target, bundles[0].prefix, storage)
+        for bundle in bundles:
+            _check_input(bundle, prefix, storage)
+        index, shards = unite(bundles)
+        plan = _plan(index, shards, layout)
+        check_target(prefix, plan.header.num_shards, options.if_exists, storage)
+        if files == "copy":
+            carry_out(plan, shards, prefix, storage, policy=CastPolicy(), options=options)
+        else:
+            _take_files(bundles, index, shards, prefix, files, options)
+        record_checkpoint(bundles[0].prefix, prefix, storage)
+        nbytes = sum(row.entry.size for row in plan.targets)
+        names = tuple(bundle.prefix for bundle in bundles)
+        return MergeReport(names, prefix, len(plan.tensors), plan.header.num_shards, nbytes)
+
+
+def _expand_parts(path: str, storage: Storage) -> list[str]:
+    """Return the parts of an unfinished save that a directory holds, or the path itself."""
+    names = storage.list_directory(path) if storage.is_directory(path) else []
+    parts = [os.path.join(path, name.removesuffix(INDEX_SUFFIX)) for name in names if _PART.fullmatch(name)]
+    return parts or [path]
+
+
+def _check_input(bundle: BundleReader, prefix: str, storage: Storage) -> None:
+    if bundle.is_v1:
+        raise UnsupportedError(
+            "a V1 checkpoint cannot be merged; halve --only nothing makes a bundle of it", bundle.prefix
+        )
+    check_not_same(bundle, prefix, storage)
+
+
+def unite(bundles: Sequence[BundleReader]) -> tuple[BundleIndex, list[ReadableFile]]:
+    """Unite the indexes of bundles; return the result and the data files in the order of their new numbers.
+
+    Raises:
+        FormatError: the same tensor in two of them, unless both hold slices of it; or bundles of different byte
+            order.
+    """
+    headers = [bundle.index.header for bundle in bundles]
+    if len({header.endianness for header in headers}) > 1:
+        raise FormatError("Merging bundles with conflicting endianness; inputs corrupted?")
+    if len({header.version for header in headers}) > 1:
+        raise FormatError("Merging bundles with different format versions")
+    rows: dict[bytes, BundleEntry] = {}
+    shards: list[ReadableFile] = []
+    for bundle in bundles:
+        numbers: dict[int, int] = {}
+        for key, entry in bundle.index.items():
+            if entry.shard_id not in numbers:
+                numbers[entry.shard_id] = len(shards)
+                shards.append(bundle.shards.open(entry.shard_id))
+            moved = replace(entry, shard_id=numbers[entry.shard_id])
+            rows[key] = _unite_rows(bundle.prefix, key, rows[key], moved) if key in rows else moved
+    header = replace(headers[0], num_shards=len(shards))
+    return BundleIndex(header, {key: encode_entry(rows[key]) for key in sorted(rows)}), shards
+
+
+def _unite_rows(prefix: str, key: bytes, first: BundleEntry, second: BundleEntry) -> BundleEntry:
+    name = key_to_name(key)
+    if not first.slices and not second.slices:
+        raise FormatError(f"Duplicate tensor keyed by {name} encountered, when merging prefix: {prefix}")
+    if not first.slices or not second.slices:
+        raise FormatError(
+            f"Duplicate tensor keyed by {name}; attempting to merge in a non-slice bundle entry: {prefix}"
+        )
+    if (first.dtype, first.shape) != (second.dtype, second.shape):
+        raise FormatError(
+            f"slices of {name} are {dtype_name(first.dtype)} {list(first.shape)} in one bundle and "
+            f"{dtype_name(second.dtype)} {list(second.shape)} in another: {prefix}"
+        )
+    return replace(first, slices=first.slices + second.slices)
+
+
+def _plan(index: BundleIndex, shards: Sequence[ReadableFile], layout: Layout) -> Plan:
+    everything = {key_to_name(key): Decision("copy", "merge") for key in index.tensor_keys()}
+    return plan_halve(index, [shard.nbytes for shard in shards], everything, layout)
+
+
+def _take_files(
+    bundles: Sequence[BundleReader],
+    index: BundleIndex,
+    shards: Sequence[ReadableFile],
+    prefix: str,
+    files: Files,
+    options: RunOptions,
+) -> None:
+    """Link the data files to their new names, publish the index, and then perhaps remove the inputs."""
+    storage = bundles[0].storage
+    for bundle in bundles:
+        for key in bundle.index:
+            bundle.check_payload(key_to_name(key))
+    with staging(storage, replace=options.if_exists == "replace") as stage:
+        for number, shard in enumerate(shards):
+            stage.link(shard.path, data_filename(prefix, number, len(shards)))
+        publish_index(stage, prefix, index.header, index)
+    if files == "move":
+        for bundle in bundles:
+            storage.remove(index_filename(bundle.prefix))
+        for shard in shards:
+            storage.remove(shard.path)

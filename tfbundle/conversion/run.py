@@ -1,0 +1,123 @@
+"""Running a plan: stage, stream, judge, publish."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from tfbundle.bundle.writer import IfExists, publish_index, remove_stale_shards
+from tfbundle.casting.policy import CastPolicy
+from tfbundle.casting.stats import CastStats
+from tfbundle.conversion.ledger import Ledger
+from tfbundle.conversion.pipeline import StepContext, run_steps
+from tfbundle.conversion.plan import Plan
+from tfbundle.conversion.progress import NoProgress, Progress
+from tfbundle.format.naming import data_filename
+from tfbundle.storage.base import ReadableFile, Stage, Storage, staging
+
+_MAX_DEFAULT_JOBS = 4
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run, as opposed to what to do.
+
+    Attributes:
+        if_exists: ``"error"`` refuses a target that is there; ``"replace"`` puts the new bundle in its place.
+        jobs: number of threads; None for one a processor, at most 4. The output does not depend on it.
+        dry_run: decide and plan only; nothing is written and no payload is read.
+        progress: is told how far the run has come.
+
+    Raises:
+        ValueError: fewer than one job.
+
+    Example:
+        >>> RunOptions(jobs=2).num_workers
+        2
+    """
+
+    if_exists: IfExists = "error"
+    jobs: int | None = None
+    dry_run: bool = False
+    progress: Progress = field(default_factory=NoProgress)
+
+    def __post_init__(self) -> None:
+        if self.jobs is not None and self.jobs < 1:
+            raise ValueError(f"jobs is {self.jobs}, expected at least 1")
+
+    @property
+    def num_workers(self) -> int:
+        """Number of threads that ``jobs`` stands for."""
+        return self.jobs or min(os.cpu_count() or 1, _MAX_DEFAULT_JOBS)
+
+
+def carry_out(
+    plan: Plan,
+    sources: Sequence[ReadableFile],
+    prefix: str,
+    storage: Storage,
+    *,
+    policy: CastPolicy,
+    options: RunOptions,
+) -> Mapping[bytes, CastStats]:
+    """Run a plan and publish its result.
+
+    Args:
+        plan: what to do.
+        sources: the source shards, opened before the plan was made.
+        prefix: where the result goes.
+        storage: where both are.
+        policy: how to cast, and what to refuse.
+        options: threads, overwriting, progress.
+
+    Returns:
+        What the cast did to each tensor, by key.
+
+    Raises:
+        ChecksumError, FormatError: a source is damaged, or changed meanwhile. Nothing is left behind.
+        CastError: values overflow and ``policy`` does not allow it. Nothing is left behind.
+    """
+    replaces = options.if_exists == "replace"
+    with staging(storage, replace=replaces) as stage:
+        targets = _stage_shards(stage, prefix, plan)
+        context = StepContext(storage, tuple(source.path for source in sources), targets, policy)
+        ledger = Ledger(plan)
+        _run(context, plan, ledger, options)
+        for source in sources:
+            source.check_unchanged()
+        ledger.check_overflow(policy)
+        publish_index(stage, prefix, plan.header, ledger.entries())
+    if replaces:
+        remove_stale_shards(prefix, plan.header.num_shards, storage)
+    return ledger.stats
+
+
+def _stage_shards(stage: Stage, prefix: str, plan: Plan) -> tuple[str, ...]:
+    """Create every target shard at its full size; return their temporary paths."""
+    files = [
+        stage.create(data_filename(prefix, shard, plan.header.num_shards)) for shard in range(plan.header.num_shards)
+    ]
+    for file, nbytes in zip(files, plan.shard_nbytes, strict=True):
+        file.reserve(nbytes)
+    return tuple(file.path for file in files)
+
+
+def _run(context: StepContext, plan: Plan, ledger: Ledger, options: RunOptions) -> None:
+    progress = options.progress
+    num_workers = min(options.num_workers, max(1, len(plan.steps)))
+    progress.start(plan.source_nbytes)
+    try:
+        with ExitStack() as stack:
+            executor: Executor | None = None
+            if num_workers > 1:
+                executor = ThreadPoolExecutor(num_workers)
+                stack.callback(executor.shutdown, cancel_futures=True)
+            for step, result in run_steps(context, plan, executor, num_workers):
+                ledger.enter(result)
+                progress.advance(step.nbytes)
+        ledger.check_complete()
+    finally:
+        progress.finish()
