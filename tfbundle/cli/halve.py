@@ -52,6 +52,15 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         "--drop", metavar="PAT", action="append", default=[], help="leave these out of the result (repeatable)"
     )
     which.add_argument(
+        "--rename",
+        metavar="FROM=TO",
+        action="append",
+        default=[],
+        type=_parse_rename,
+        help="give names that begin with FROM the beginning TO instead; after re:, FROM is a regular expression, and "
+        "TO may refer to its groups (repeatable, in order)",
+    )
+    which.add_argument(
         "--optimizer",
         choices=("keep", "cast", "drop"),
         default="keep",
@@ -100,7 +109,13 @@ def run(options: argparse.Namespace) -> int:
     report = halve(
         options.source,
         options.target,
-        selection=Selection(tuple(options.keep), tuple(options.only), tuple(options.drop), options.optimizer),
+        selection=Selection(
+            tuple(options.keep),
+            tuple(options.only),
+            tuple(options.drop),
+            options.optimizer,
+            tuple(options.rename),
+        ),
         policy=CastPolicy(options.on_overflow),
         layout=Layout(
             options.slices,
@@ -119,6 +134,13 @@ def run(options: argparse.Namespace) -> int:
     elif not options.quiet:
         print_summary(report)
     return 0
+
+
+def _parse_rename(text: str) -> tuple[str, str]:
+    old, mark, new = text.partition("=")
+    if not mark or not old:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected FROM=TO")
+    return old, new
 
 
 def print_summary(report: HalveReport) -> None:
@@ -147,6 +169,8 @@ def _action_lines(report: HalveReport) -> list[tuple[str, str]]:
         if reasons := report.count_reasons(action):
             why = ", ".join(f"{escape(reason)} ({count})" for reason, count in reasons.most_common())
             lines.append((label, f"{plural(reasons.total(), 'tensor')} {what}".rstrip() + f": {why}"))
+    if renamed := sum(tensor.target_name not in ("", tensor.name) for tensor in report.tensors):
+        lines.append(("renamed", plural(renamed, "tensor")))
     if report.optimizer_nbytes:
         size = format_nbytes(report.optimizer_nbytes)
         lines.append(("", f"optimizer state takes {size}; --optimizer drop or cast would change that"))

@@ -12,14 +12,16 @@ from tfbundle.casting.stats import CastStats
 from tfbundle.conversion.beside import record_checkpoint, surroundings_notes
 from tfbundle.conversion.layout import Layout
 from tfbundle.conversion.optimizer import find_optimizer_state
-from tfbundle.conversion.plan import Plan, plan_halve
+from tfbundle.conversion.plan import Edits, Plan, plan_halve
+from tfbundle.conversion.rename import rename_names
 from tfbundle.conversion.report import HalveReport, conversion_notes, report_tensors
 from tfbundle.conversion.run import RunOptions, carry_out
 from tfbundle.conversion.select import Decision, Selection, decide
 from tfbundle.conversion.transcode import pack_index, readable_bundle
 from tfbundle.errors import BundleExistsError, FormatError
-from tfbundle.format.naming import OBJECT_GRAPH_KEY, data_filename, index_filename, key_to_name
-from tfbundle.format.object_graph import TrackableObject, decode_object_graph
+from tfbundle.format.naming import OBJECT_GRAPH_KEY, data_filename, index_filename, key_to_name, name_to_key
+from tfbundle.format.object_graph import TrackableObject, decode_object_graph, drop_values, rename_values
+from tfbundle.format.strings import encode_strings
 from tfbundle.storage.base import Storage
 from tfbundle.storage.local import LocalStorage
 
@@ -99,9 +101,24 @@ def halve(
 
 def _plan(bundle: BundleReader, selection: Selection, layout: Layout) -> Plan:
     decisions = decide_tensors(bundle, selection)
+    edits = _plan_edits(bundle, selection, decisions)
     if bundle.is_v1:
-        return plan_halve(*pack_index(bundle.index), decisions, layout)
-    return plan_halve(bundle.index, [shard.nbytes for shard in bundle.open_shards()], decisions, layout)
+        return plan_halve(*pack_index(bundle.index), decisions, layout, edits)
+    return plan_halve(bundle.index, [shard.nbytes for shard in bundle.open_shards()], decisions, layout, edits)
+
+
+def _plan_edits(bundle: BundleReader, selection: Selection, decisions: Mapping[str, Decision]) -> Edits:
+    """Return new names, and the object graph that goes with them and with what is dropped."""
+    dropped = {name for name, decision in decisions.items() if decision.action == "drop"}
+    renames = rename_names(decisions.keys() - dropped, selection.rename) if selection.rename else {}
+    names = {name_to_key(old): name_to_key(new) for old, new in renames.items()}
+    graph_name = key_to_name(OBJECT_GRAPH_KEY)
+    if graph_name not in bundle or graph_name in dropped or not (dropped or renames):
+        return Edits(names)
+    graph = bundle[graph_name].item()
+    edited = rename_values(drop_values(graph, dropped), renames)
+    payloads = {} if edited == graph else {OBJECT_GRAPH_KEY: encode_strings([edited])}
+    return Edits(names, payloads)
 
 
 def decide_tensors(bundle: BundleReader, selection: Selection) -> dict[str, Decision]:

@@ -18,7 +18,7 @@ import numpy as np
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.casting.stats import CastStats
 from tfbundle.conversion.join import Join, iter_windows
-from tfbundle.conversion.plan import Part, Plan, Step, Transform
+from tfbundle.conversion.plan import Part, Plan, Step, Transform, Write
 from tfbundle.conversion.workspace import WINDOW_NBYTES, Bytes, Workspace, swap_bytes, workspace
 from tfbundle.format.dtypes import FLOAT16, FLOAT32, data_type
 from tfbundle.format.payload_checksum import StringChecksum, payload_checksum
@@ -75,7 +75,7 @@ class StepContext:
 
 def run_steps(
     context: StepContext, plan: Plan, executor: Executor | None, num_workers: int
-) -> Iterator[tuple[Step | Join, StepResult]]:
+) -> Iterator[tuple[Step | Join | Write, StepResult]]:
     """Do all steps of a plan and yield their results as they come.
 
     Args:
@@ -88,7 +88,7 @@ def run_steps(
         for step in plan.steps:
             yield step, run_step(context, step)
         return
-    waiting: dict[Future[StepResult], Step | Join] = {}
+    waiting: dict[Future[StepResult], Step | Join | Write] = {}
     try:
         for step in plan.steps:
             waiting[executor.submit(run_step, context, step)] = step
@@ -101,13 +101,15 @@ def run_steps(
             future.cancel()
 
 
-def _collect(waiting: dict[Future[StepResult], Step | Join]) -> Iterator[tuple[Step | Join, StepResult]]:
+def _collect(
+    waiting: dict[Future[StepResult], Step | Join | Write],
+) -> Iterator[tuple[Step | Join | Write, StepResult]]:
     done, _ = wait(waiting, return_when=FIRST_COMPLETED)
     for future in done:
         yield waiting.pop(future), future.result()
 
 
-def run_step(context: StepContext, step: Step | Join) -> StepResult:
+def run_step(context: StepContext, step: Step | Join | Write) -> StepResult:
     """Do one step.
 
     Raises:
@@ -122,6 +124,8 @@ def run_step(context: StepContext, step: Step | Join) -> StepResult:
         if isinstance(step, Join):
             shards = sorted({source.shard_id for source in step.sources})
             return _join({shard: open_source(shard) for shard in shards}, target, step, workspace(context.policy))
+        if isinstance(step, Write):
+            return _write(target, step)
         source = open_source(step.source_shard)
         result = StepResult([], [], [])
         for run in _iter_runs(step.parts):
@@ -130,6 +134,15 @@ def run_step(context: StepContext, step: Step | Join) -> StepResult:
             else:
                 _stream(source, target, run, workspace(context.policy), result)
         return result
+
+
+def _write(target: StagedFile, step: Write) -> StepResult:
+    dtype, num_elements = step.structure
+    checksum = payload_checksum(data_type(dtype), num_elements)
+    checksum.update(step.data)
+    target.write_at(step.target_offset, step.data)
+    piece = Piece(step.target, step.target_offset, len(step.data), checksum.finish())
+    return StepResult([], [piece], [])
 
 
 def _iter_runs(parts: Sequence[Part]) -> Iterator[list[Part]]:

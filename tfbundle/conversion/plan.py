@@ -10,7 +10,7 @@ cast, or from several, where the slices of a partitioned tensor are joined.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from tfbundle.conversion.join import Join, JoinSource, plan_row_ranges, reaches
@@ -22,6 +22,7 @@ from tfbundle.format.entries import BIG, LITTLE, BundleEntry, BundleHeader
 from tfbundle.format.extents import find_overlaps, sort_by_place
 from tfbundle.format.index import BundleIndex
 from tfbundle.format.naming import key_to_name
+from tfbundle.format.ordered_code import rename_slice_key
 from tfbundle.format.slices import Box, check_covered, whole_box
 
 STEP_NBYTES = 32 << 20
@@ -84,6 +85,42 @@ class Step(NamedTuple):
         return sum(part.nbytes for part in self.parts)
 
 
+class Write(NamedTuple):
+    """One unit of work: a payload that does not come from the source.
+
+    Attributes:
+        target: position in ``Plan.targets``.
+        target_shard: the shard it is written to.
+        target_offset: where it starts there, in bytes.
+        structure: dtype number and number of elements.
+        data: the payload.
+    """
+
+    target: int
+    target_shard: int
+    target_offset: int
+    structure: tuple[int, int]
+    data: bytes
+
+    @property
+    def nbytes(self) -> int:
+        """Source bytes: none."""
+        return 0
+
+
+@dataclass(frozen=True)
+class Edits:
+    """What changes beside dtypes.
+
+    Attributes:
+        names: new key of each tensor that gets another one, by its old key.
+        payloads: new payload of each tensor that gets another one, by its old key; neither float32 nor partitioned.
+    """
+
+    names: Mapping[bytes, bytes] = field(default_factory=dict)
+    payloads: Mapping[bytes, bytes] = field(default_factory=dict)
+
+
 class SourceRow(NamedTuple):
     """A row that is read."""
 
@@ -112,8 +149,8 @@ class TargetRow:
     Attributes:
         key: its key in the target's index.
         entry: its entry, but for the checksum of a payload that is not copied.
-        tensor: key of the tensor it is, or is a slice of.
-        sources: positions in ``Plan.sources`` of the rows it comes from.
+        tensor: key in the source of the tensor it is, or is a slice of.
+        sources: positions in ``Plan.sources`` of the rows it comes from; none for a payload of its own.
         boxes: their places in the tensor where several are joined, else empty.
         cast: whether float32 becomes float16.
     """
@@ -135,6 +172,7 @@ class Plan:
         sources: the rows that are read.
         targets: the rows that are written, in the order of their payloads.
         tensors: what becomes of each tensor, by key.
+        names: new key of each tensor that gets another one, by its old key.
         steps: the work; their parts cover every payload byte of ``targets`` once.
         shard_nbytes: size of each target shard.
     """
@@ -143,7 +181,8 @@ class Plan:
     sources: tuple[SourceRow, ...]
     targets: tuple[TargetRow, ...]
     tensors: Mapping[bytes, TensorPlan]
-    steps: tuple[Step | Join, ...]
+    names: Mapping[bytes, bytes]
+    steps: tuple[Step | Join | Write, ...]
     shard_nbytes: tuple[int, ...]
 
     @property
@@ -157,6 +196,7 @@ def plan_halve(
     shard_nbytes: Sequence[int],
     decisions: Mapping[str, Decision],
     layout: Layout = Layout(),
+    edits: Edits = Edits(),
     step_nbytes: int = STEP_NBYTES,
 ) -> Plan:
     """Lay out the conversion of a bundle; payloads are packed without gaps.
@@ -166,6 +206,7 @@ def plan_halve(
         shard_nbytes: size of each source shard.
         decisions: what becomes of each tensor, by name.
         layout: slices and shards of the target.
+        edits: new names and new payloads.
         step_nbytes: how many source bytes a step takes, in multiples of 16.
 
     Raises:
@@ -183,7 +224,7 @@ def plan_halve(
         )
         for key in index.tensor_keys()
     }
-    unplaced = list(_iter_targets(sources, tensors, slices, layout))
+    unplaced = [_edit(row, edits) for row in _iter_targets(sources, tensors, slices, layout)]
     shards, num_shards = layout.assign(
         [row.entry.size for row in unplaced], [row.entry.shard_id for row in unplaced], index.header.num_shards
     )
@@ -194,12 +235,32 @@ def plan_halve(
         ends[shard] += row.entry.size
     header = replace(index.header, num_shards=num_shards, endianness=LITTLE)
     swapped = index.header.endianness == BIG
-    steps = tuple(_iter_steps(sources, targets, step_nbytes, swapped=swapped))
-    return Plan(header, sources, tuple(targets), tensors, steps, tuple(ends))
+    steps = (*_iter_steps(sources, targets, step_nbytes, swapped=swapped), *_iter_writes(targets, edits))
+    return Plan(header, sources, tuple(targets), tensors, edits.names, steps, tuple(ends))
 
 
 def _place(entry: BundleEntry, shard_id: int, offset: int) -> BundleEntry:
     return entry if entry.slices else replace(entry, shard_id=shard_id, offset=offset)
+
+
+def _edit(row: TargetRow, edits: Edits) -> TargetRow:
+    """Give a row its new name, and the size of its new payload."""
+    entry = row.entry
+    if row.tensor in edits.payloads:
+        entry = replace(entry, size=len(edits.payloads[row.tensor]))
+        return replace(row, key=edits.names.get(row.tensor, row.tensor), entry=entry, sources=())
+    if row.tensor not in edits.names:
+        return row
+    name = edits.names[row.tensor]
+    return replace(row, key=name if row.key == row.tensor else rename_slice_key(row.key, name))
+
+
+def _iter_writes(targets: Sequence[TargetRow], edits: Edits) -> Iterator[Write]:
+    for number, row in enumerate(targets):
+        if row.tensor in edits.payloads:
+            entry = row.entry
+            structure = (entry.dtype, entry.num_elements)
+            yield Write(number, entry.shard_id, entry.offset, structure, edits.payloads[row.tensor])
 
 
 def _check_places(sources: Sequence[SourceRow], shard_nbytes: Sequence[int]) -> None:
@@ -282,6 +343,8 @@ def _iter_steps(
         if target.boxes:
             yield from _iter_joins(number, target, sources, step_nbytes, swapped=swapped)
             continue
+        if not target.sources:
+            continue  # a payload of its own
         source = sources[target.sources[0]].entry
         for part in _iter_parts(number, target, source, step_nbytes, swapped=swapped):
             here = (source.shard_id, target.entry.shard_id)

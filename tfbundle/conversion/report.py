@@ -31,7 +31,8 @@ class TensorReport:
     """What became of one tensor.
 
     Attributes:
-        name: its name.
+        name: its name in the source.
+        target_name: its name in the target, empty for a dropped tensor.
         action: ``"cast"``, ``"keep"`` (float32 stays float32), ``"copy"`` (another dtype) or ``"drop"``.
         reason: why: the option, ``"optimizer state"``, or the dtype.
         shape: size of each dimension.
@@ -41,10 +42,12 @@ class TensorReport:
         target_nbytes: bytes of payload after.
         num_slices: how many slices a partitioned tensor had, 0 for others.
         joined: whether they were made one plain tensor.
+        edited: whether the payload was replaced by another, as the object graph's is where names change.
         stats: what the cast did to the numbers; None where nothing was cast, or in a dry run.
     """
 
     name: str
+    target_name: str
     action: Action
     reason: str
     shape: tuple[int, ...]
@@ -54,6 +57,7 @@ class TensorReport:
     target_nbytes: int
     num_slices: int = 0
     joined: bool = False
+    edited: bool = False
     stats: CastStats | None = None
 
 
@@ -123,6 +127,7 @@ def _report_tensor(key: bytes, plan: Plan, targets: list[TargetRow], stats: Cast
     tensor = plan.tensors[key]
     return TensorReport(
         key_to_name(key),
+        key_to_name(plan.names.get(key, key)) if targets else "",
         tensor.decision.action,
         tensor.decision.reason,
         tensor.entry.shape,
@@ -132,6 +137,7 @@ def _report_tensor(key: bytes, plan: Plan, targets: list[TargetRow], stats: Cast
         sum(row.entry.size for row in targets),
         len(tensor.entry.slices),
         any(row.boxes for row in targets),
+        any(not row.sources for row in targets),
         stats,
     )
 
@@ -146,7 +152,7 @@ def conversion_notes(tensors: Sequence[TensorReport]) -> list[str]:
         notes.append(f"{joined} partitioned tensors were joined: {_JOINED_NOTE}")
     if kept := sum(tensor.num_slices > 0 and not tensor.joined for tensor in cast):
         notes.append(f"{kept} partitioned tensors keep their slices: {_KEPT_NOTE}")
-    is_object_based = any(tensor.name == key_to_name(OBJECT_GRAPH_KEY) for tensor in tensors)
-    if is_object_based and any(tensor.action == "drop" for tensor in tensors):
-        notes.append("the object graph still lists the dropped values: call expect_partial() on what restore returns")
+    graphs = [tensor for tensor in tensors if tensor.name == key_to_name(OBJECT_GRAPH_KEY)]
+    if any(tensor.edited for tensor in graphs):
+        notes.append("the object graph was rewritten: it no longer lists what was dropped, and has the new names")
     return notes

@@ -19,7 +19,7 @@ OptimizerState = Literal["keep", "cast", "drop"]
 OPTIMIZER_STATE = "optimizer state"
 """The reason given for tensors that ``optimizer`` decided about."""
 
-_REGEX_MARK = "re:"
+REGEX_MARK = "re:"
 _VALUE_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
@@ -37,6 +37,8 @@ class Selection:
         optimizer: ``"keep"`` leaves optimizer state float32, ``"cast"`` treats it like any tensor, ``"drop"`` leaves
             it out. Second moments of Adam are so small that float16 turns many of them into zero, which
             ruins continued training: hence the default.
+        rename: (from, to) pairs, applied in order: a name that begins with ``from`` begins with ``to`` instead; after
+            ``re:``, ``from`` is a regular expression and ``to`` may refer to its groups.
 
     Raises:
         ValueError: no such choice for ``optimizer``, or a malformed regular expression.
@@ -50,12 +52,15 @@ class Selection:
     only: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     optimizer: OptimizerState = "keep"
+    rename: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.optimizer not in get_args(OptimizerState):
             raise ValueError(f"optimizer is {self.optimizer!r}, expected one of {get_args(OptimizerState)}")
         for pattern in (*self.keep, *self.only, *self.drop):
             compile_pattern(pattern)
+        for old, _ in self.rename:
+            compile_pattern(old)
 
 
 class Decision(NamedTuple):
@@ -75,10 +80,10 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
         >>> bool(compile_pattern("conv*/kernel").match("conv_1/kernel"))
         True
     """
-    if not pattern.startswith(_REGEX_MARK):
+    if not pattern.startswith(REGEX_MARK):
         return re.compile(fnmatch.translate(pattern))
     try:
-        return re.compile(f"(?s:.*?)(?:{pattern.removeprefix(_REGEX_MARK)})")
+        return re.compile(f"(?s:.*?)(?:{pattern.removeprefix(REGEX_MARK)})")
     except re.error as error:
         raise ValueError(f"pattern {pattern!r} is no regular expression: {error}") from error
 

@@ -5,10 +5,16 @@ Source: TensorFlow ``core/protobuf/trackable_object_graph.proto``, ``python/chec
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 from tfbundle.errors import FormatError
 from tfbundle.pb import parse_message
+
+_ATTRIBUTES = "/.ATTRIBUTES/"
+_SLOT = "/.OPTIMIZER_SLOT/"
+_ESCAPE = re.compile(r"\.[.S]")
 
 
 class SlotVariable(NamedTuple):
@@ -62,3 +68,126 @@ def _check_references(nodes: tuple[TrackableObject, ...]) -> None:
         for target in targets:
             if not 0 <= target < len(nodes):
                 raise FormatError(f"object {number} refers to object {target} of {len(nodes)}", "", "object graph")
+
+
+def drop_values(data: bytes, keys: Collection[str]) -> bytes:
+    """Return an object graph without the values under some keys, so that restoring does not look for them.
+
+    Objects stay, whether they still have values or not; slots without a value are no longer listed.
+
+    Raises:
+        FormatError: ``data`` is no object graph.
+    """
+    message = parse_message("TrackableObjectGraph", data)
+    emptied = set()
+    for number, node in enumerate(message.nodes):
+        kept = [attribute for attribute in node.attributes if attribute.checkpoint_key not in keys]
+        if len(kept) < len(node.attributes):
+            _replace(node.attributes, kept)
+            if not kept:
+                emptied.add(number)
+    for node in message.nodes:
+        _replace(
+            node.slot_variables, [slot for slot in node.slot_variables if slot.slot_variable_node_id not in emptied]
+        )
+    return bytes(message.SerializeToString(deterministic=True))
+
+
+def rename_values(data: bytes, renames: Mapping[str, str]) -> bytes:
+    """Return an object graph in which values stand under new keys, and their objects at the places these name.
+
+    Where everything below an object moves to the same new place, the object itself moves. Keys of slots have no place:
+    slots are found by way of their variable.
+
+    Raises:
+        FormatError: ``data`` is no object graph.
+        ValueError: another object stands where one should go.
+
+    Example:
+        >>> rename_values(b"", {})
+        b''
+    """
+    message = parse_message("TrackableObjectGraph", data)
+    keys = [attribute.checkpoint_key for node in message.nodes for attribute in node.attributes]
+    paths = {key: _object_path(key) for key in keys}
+    for old, new in _plan_moves(paths, renames):
+        _move_object(message, old, new)
+    for node in message.nodes:
+        for attribute in node.attributes:
+            attribute.checkpoint_key = renames.get(attribute.checkpoint_key, attribute.checkpoint_key)
+    return bytes(message.SerializeToString(deterministic=True))
+
+
+_Path = tuple[str, ...]  # local names from the root on
+
+
+def _object_path(key: str) -> _Path | None:
+    """Return the place of the object whose value a key names, None where the key names no place."""
+    path, mark, _ = key.partition(_ATTRIBUTES)
+    if not mark or _SLOT in path:
+        return None
+    return tuple(_unescape(part) for part in path.split("/"))
+
+
+def _unescape(part: str) -> str:
+    return _ESCAPE.sub(lambda match: "/" if match[0] == ".S" else ".", part)
+
+
+def _plan_moves(paths: Mapping[str, _Path | None], renames: Mapping[str, str]) -> list[tuple[_Path, _Path]]:
+    """Return which objects go where; as few as will do."""
+    wanted: dict[_Path, _Path] = {}
+    for key, path in paths.items():
+        new_path = _object_path(renames.get(key, key))
+        if path and new_path:
+            wanted[path] = new_path
+    moves: dict[_Path, _Path] = {}
+    for old, new in wanted.items():
+        if old == new:
+            continue
+        common = _common_tail(old, new)
+        stem, new_stem = old[: len(old) - common], new[: len(new) - common]
+        below = {path: target for path, target in wanted.items() if path[: len(stem)] == stem}
+        if all(target == new_stem + path[len(stem) :] for path, target in below.items()):
+            moves[stem] = new_stem
+        else:
+            moves[old] = new
+    return list(moves.items())
+
+
+def _common_tail(left: _Path, right: _Path) -> int:
+    """Count the equal names at the end of two paths, leaving at least one in each."""
+    most = min(len(left), len(right)) - 1
+    return next((count for count in range(most) if left[-1 - count] != right[-1 - count]), most)
+
+
+def _move_object(message: Any, old: _Path, new: _Path) -> None:
+    parent = _walk(message, old[:-1], create=False)
+    moved = [child.node_id for child in parent.children if child.local_name == old[-1]]
+    _replace(parent.children, [child for child in parent.children if child.local_name != old[-1]])
+    parent = _walk(message, new[:-1], create=True)
+    if any(child.local_name == new[-1] for child in parent.children):
+        raise ValueError(f"cannot rename {'/'.join(old)} to {'/'.join(new)}: another object of the checkpoint is there")
+    for number in moved:
+        parent.children.add(node_id=number, local_name=new[-1])
+
+
+def _walk(message: Any, path: _Path, *, create: bool) -> Any:
+    """Return the node at a path; nodes on the way that are missing are made."""
+    node = message.nodes[0]
+    for name in path:
+        number = next((child.node_id for child in node.children if child.local_name == name), None)
+        if number is None:
+            if not create:
+                raise FormatError(f"no object at {'/'.join(path)}, where a key says there is one", "", "object graph")
+            number = len(message.nodes)
+            node.children.add(node_id=number, local_name=name)
+            message.nodes.add()
+        node = message.nodes[number]
+    return node
+
+
+def _replace(repeated: Any, items: list[Any]) -> None:
+    """Give a repeated field other elements."""
+    copies = [type(item).FromString(item.SerializeToString()) for item in items]
+    del repeated[:]
+    repeated.extend(copies)

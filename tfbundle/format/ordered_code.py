@@ -27,9 +27,22 @@ def encode_slice_key(name: bytes, extents: tuple[Extent, ...]) -> bytes:
         >>> encode_slice_key(b"w", ((0, 2), (0, -1))).hex()
         '0077000101028082807f'
     """
-    escaped = b"".join(_ESCAPES.get(byte, bytes([byte])) for byte in name)
     numbers = b"".join(encode_signed(number) for extent in extents for number in extent)
-    return encode_unsigned(0) + escaped + _NAME_END + encode_unsigned(len(extents)) + numbers
+    return encode_unsigned(0) + _escape(name) + _NAME_END + encode_unsigned(len(extents)) + numbers
+
+
+def rename_slice_key(key: bytes, name: bytes) -> bytes:
+    """Return the key of the same slice of a tensor with another name.
+
+    Example:
+        >>> rename_slice_key(encode_slice_key(b"w", ((0, 2),)), b"v") == encode_slice_key(b"v", ((0, 2),))
+        True
+    """
+    return encode_unsigned(0) + _escape(name) + key[key.index(_NAME_END) :]
+
+
+def _escape(name: bytes) -> bytes:
+    return b"".join(_ESCAPES.get(byte, bytes([byte])) for byte in name)
 
 
 def encode_unsigned(value: int) -> bytes:
