@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tfbundle.bundle.reader import TensorInfo as TensorInfo
     from tfbundle.bundle.reader import load as load
     from tfbundle.bundle.reader import open_bundle as open  # noqa: F401
+    from tfbundle.bundle.state_file import get_checkpoint_state as get_checkpoint_state
     from tfbundle.bundle.writer import BundleWriter as BundleWriter
     from tfbundle.bundle.writer import create_bundle as create  # noqa: F401
     from tfbundle.bundle.writer import save as save
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from tfbundle.casting.stats import CastStats as CastStats
     from tfbundle.conversion.halve import halve as halve
     from tfbundle.conversion.layout import Layout as Layout
+    from tfbundle.conversion.merge import MergeReport as MergeReport
+    from tfbundle.conversion.merge import merge as merge
     from tfbundle.conversion.report import HalveReport as HalveReport
     from tfbundle.conversion.run import RunOptions as RunOptions
     from tfbundle.conversion.select import Selection as Selection
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from tfbundle.errors import TensorNotFoundError as TensorNotFoundError
     from tfbundle.errors import TruncatedError as TruncatedError
     from tfbundle.errors import UnsupportedError as UnsupportedError
+    from tfbundle.format.state import CheckpointState as CheckpointState
 
 __version__ = "0.1.0"
 
@@ -53,14 +57,17 @@ _HOMES = {
     "audit.verify": ("VerifyReport", "verify"),
     "bundle.locate": ("latest",),
     "bundle.reader": ("BundleReader", "TensorInfo", "load", "open=open_bundle"),
+    "bundle.state_file": ("get_checkpoint_state",),
     "bundle.writer": ("BundleWriter", "create=create_bundle", "save"),
     "casting.policy": ("CastPolicy",),
     "casting.stats": ("CastStats",),
     "conversion.halve": ("halve",),
     "conversion.layout": ("Layout",),
+    "conversion.merge": ("MergeReport", "merge"),
     "conversion.report": ("HalveReport",),
     "conversion.run": ("RunOptions",),
     "conversion.select": ("Selection",),
+    "format.state": ("CheckpointState",),
     "errors": (
         "BundleError",
         "BundleExistsError",

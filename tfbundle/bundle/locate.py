@@ -148,11 +148,14 @@ def _find_in_directory(directory: str, storage: Storage) -> Location:
     raise BundleNotFoundError("Couldn't find 'checkpoint' file or checkpoints in given directory", directory)
 
 
-def latest(directory: PathLike, /, *, storage: Storage | None = None) -> str | None:
+def latest(directory: PathLike, /, *, allow_outside: bool = False, storage: Storage | None = None) -> str | None:
     """Return the prefix of the checkpoint that a directory's ``checkpoint`` file calls the latest.
 
-    A path that leads out of the directory, as absolute ones do after a move, is replaced by the file of the same
-    name within it.
+    Args:
+        directory: where the file is.
+        allow_outside: follow a path that leads out of the directory; otherwise it stands for the checkpoint of the
+            same name within, as after a move.
+        storage: where the directory is; the local file system by default.
 
     Returns:
         None if there is no such file, or no checkpoint where it points.
@@ -165,7 +168,7 @@ def latest(directory: PathLike, /, *, storage: Storage | None = None) -> str | N
         True
     """
     storage = storage or LocalStorage()
-    prefix = latest_prefix(os.fspath(directory), storage)
+    prefix = latest_prefix(os.fspath(directory), storage, allow_outside=allow_outside)
     return prefix if prefix is not None and _find_at(prefix, storage) is not None else None
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from tfbundle.errors import FormatError
 from tfbundle.format.state import MAX_STATE_NBYTES, STATE_FILENAME, CheckpointState, parse_state
 from tfbundle.storage.base import Storage
+from tfbundle.storage.local import LocalStorage
 
 
 def read_state(directory: str, storage: Storage) -> CheckpointState | None:
@@ -31,14 +33,44 @@ def read_state(directory: str, storage: Storage) -> CheckpointState | None:
         file.close()
 
 
-def latest_prefix(directory: str, storage: Storage) -> str | None:
-    """Return the prefix that the directory's ``checkpoint`` file calls the latest, None if there is no such file.
+def get_checkpoint_state(
+    directory: str | os.PathLike[str], /, *, allow_outside: bool = False, storage: Storage | None = None
+) -> CheckpointState | None:
+    """Return what a directory's ``checkpoint`` file says, its paths joined to the directory.
 
-    A path that leads out of the directory, as absolute ones do after a move, is replaced by the file of the same
-    name within it.
+    Args:
+        directory: where the file is.
+        allow_outside: follow paths that lead out of the directory, which absolute ones usually do. Otherwise such a
+            path stands for the checkpoint of the same name within the directory, as after a move.
+        storage: where the directory is; the local file system by default.
+
+    Returns:
+        None if there is no such file.
+
+    Raises:
+        FormatError: the file does not parse.
+
+    Example:
+        >>> get_checkpoint_state("no/such/directory") is None
+        True
     """
-    state = read_state(directory, storage)
+    text = os.fspath(directory)
+    state = read_state(text, storage or LocalStorage())
     if state is None:
         return None
-    inside = not os.path.isabs(state.latest) and ".." not in state.latest.split(os.sep)
-    return os.path.join(directory, state.latest if inside else os.path.basename(state.latest))
+
+    def resolve(path: str) -> str:
+        inside = not os.path.isabs(path) and ".." not in path.split(os.sep)
+        return os.path.join(text, path if inside or allow_outside else os.path.basename(path))
+
+    return replace(state, latest=resolve(state.latest), all_paths=tuple(map(resolve, state.all_paths)))
+
+
+def latest_prefix(directory: str, storage: Storage, *, allow_outside: bool = False) -> str | None:
+    """Return the prefix that the directory's ``checkpoint`` file calls the latest, None if there is no such file.
+
+    Raises:
+        FormatError: the file does not parse.
+    """
+    state = get_checkpoint_state(directory, allow_outside=allow_outside, storage=storage)
+    return None if state is None else state.latest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from tfbundle.cli.options import add_layout_options, add_output_options, add_run_options, read_layout, read_run_options
 from tfbundle.cli.output import escape, format_nbytes, plural, print_json, print_table
 
 if TYPE_CHECKING:
@@ -82,28 +83,17 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="what to do with partitioned tensors that are cast: make each one plain tensor (the default, since "
         "TensorFlow cannot put float16 slices together), or keep the slices for a graph with the same partitions",
     )
-    how.add_argument("--shards", metavar="N", type=int, help="write N data files (default: as many as SRC has)")
-    how.add_argument(
-        "--max-shard-size",
-        metavar="SIZE",
-        help="begin another data file where this size, such as 2GB, would be exceeded; tensors are not split",
-    )
-    how.add_argument("--jobs", metavar="N", type=int, help="number of threads (default: one a processor, at most 4)")
-    how.add_argument("--force", action="store_true", help="replace a bundle that is at DST already")
+    add_layout_options(how)
+    add_run_options(how)
     how.add_argument("--dry-run", action="store_true", help="say what would be done; read no payload, write nothing")
-    output = parser.add_argument_group("output")
-    output.add_argument("--json", action="store_true", help="print the full report as JSON")
-    output.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_output_options(parser.add_argument_group("output"))
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Halve, and print the report."""
     from tfbundle.casting.policy import CastPolicy
-    from tfbundle.cli.progress import terminal_progress
     from tfbundle.conversion.halve import halve
-    from tfbundle.conversion.layout import Layout, parse_nbytes
-    from tfbundle.conversion.run import RunOptions
     from tfbundle.conversion.select import Selection
 
     report = halve(
@@ -117,17 +107,8 @@ def run(options: argparse.Namespace) -> int:
             tuple(options.rename),
         ),
         policy=CastPolicy(options.on_overflow),
-        layout=Layout(
-            options.slices,
-            options.shards,
-            parse_nbytes(options.max_shard_size) if options.max_shard_size else None,
-        ),
-        options=RunOptions(
-            "replace" if options.force else "error",
-            options.jobs,
-            options.dry_run,
-            terminal_progress(quiet=options.quiet or options.json),
-        ),
+        layout=read_layout(options),
+        options=read_run_options(options),
     )
     if options.json:
         print_json(report.to_dict())

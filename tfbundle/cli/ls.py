@@ -8,9 +8,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tfbundle.cli.output import escape, format_nbytes, plural, print_json, print_table
+from tfbundle.cli.tree import iter_tree_lines, read_tree, tree_to_plain
 
 if TYPE_CHECKING:
-    from tfbundle.bundle.reader import TensorInfo
+    from tfbundle.bundle.reader import BundleReader, TensorInfo
 
 _DESCRIPTION = """\
 List a checkpoint's tensors: dtype, shape, bytes of payload and name. Reads the index only, so it
@@ -29,6 +30,9 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("source", metavar="SRC", help="the checkpoint to list")
     parser.add_argument("patterns", metavar="PAT", nargs="*", help="list only tensors whose names match one of these")
+    parser.add_argument(
+        "--tree", action="store_true", help="draw the object tree of a TF2 checkpoint: names, values and slots"
+    )
     parser.add_argument("--json", action="store_true", help="print the list as JSON, with shards and checksums")
     parser.set_defaults(run=run)
 
@@ -39,6 +43,8 @@ def run(options: argparse.Namespace) -> int:
     from tfbundle.conversion.select import match_names
 
     with open_bundle(options.source) as bundle:
+        if options.tree:
+            return _run_tree(bundle, options)
         names = list(bundle)
         if options.patterns:
             matched = match_names(options.patterns, names)
@@ -56,6 +62,18 @@ def run(options: argparse.Namespace) -> int:
         f"{plural(len(entries), 'tensor')}, {plural(num_values, 'value')}, {format_nbytes(nbytes)} "
         f"in {plural(num_shards, 'shard')}"
     )
+    return 0
+
+
+def _run_tree(bundle: BundleReader, options: argparse.Namespace) -> int:
+    if options.patterns:
+        raise ValueError("--tree draws the whole tree; leave out the patterns")
+    graph = read_tree(bundle)
+    if options.json:
+        print_json({"prefix": bundle.prefix, "objects": tree_to_plain(bundle, graph)})
+        return 0
+    for line in iter_tree_lines(bundle, graph):
+        print(line)
     return 0
 
 

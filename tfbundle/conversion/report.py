@@ -20,6 +20,10 @@ _JOINED_NOTE = (
     "a float16 graph without partitions restores them; TensorFlow cannot cut float16 slices out of them, so for a "
     "graph with the same partitions use --slices keep"
 )
+_OPTIMIZER_NOTE = (
+    "optimizer state stays float32: an optimizer that keeps float32 slots restores it; one that has float16 slots, as "
+    "that of a pure float16 Keras model, needs --optimizer cast, or drop and a fresh start"
+)
 _KEPT_NOTE = (
     "a float16 graph with the same partitions restores them; TensorFlow cannot put float16 slices together, so for any "
     "other graph use --slices join"
@@ -152,6 +156,8 @@ def conversion_notes(tensors: Sequence[TensorReport]) -> list[str]:
         notes.append(f"{joined} partitioned tensors were joined: {_JOINED_NOTE}")
     if kept := sum(tensor.num_slices > 0 and not tensor.joined for tensor in cast):
         notes.append(f"{kept} partitioned tensors keep their slices: {_KEPT_NOTE}")
+    if any(tensor.reason == OPTIMIZER_STATE and tensor.action == "keep" for tensor in tensors):
+        notes.append(_OPTIMIZER_NOTE)
     graphs = [tensor for tensor in tensors if tensor.name == key_to_name(OBJECT_GRAPH_KEY)]
     if any(tensor.edited for tensor in graphs):
         notes.append("the object graph was rewritten: it no longer lists what was dropped, and has the new names")

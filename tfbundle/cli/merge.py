@@ -1,0 +1,71 @@
+"""``tfbundle merge A B… DST``."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from typing import Any
+
+from tfbundle.cli.options import add_layout_options, add_output_options, add_run_options, read_layout, read_run_options
+from tfbundle.cli.output import escape, format_nbytes, plural, print_json
+
+_DESCRIPTION = """\
+Unite checkpoints that hold different tensors, or different slices of the same tensors, as
+TensorFlow does at the end of a sharded save. Every checksum is verified; the inputs stay as they
+are, unless --move is given. A directory with the parts of an unfinished save (…_temp/part-…)
+stands for all of them."""
+
+_EPILOG = """\
+examples:
+  tfbundle merge encoder.ckpt decoder.ckpt both.ckpt
+  tfbundle merge model.ckpt-1000_temp model.ckpt-1000 --move"""
+
+
+def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser(
+        "merge",
+        parents=[common],
+        help="unite checkpoints",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("sources", metavar="SRC", nargs="+", help="the checkpoints to unite")
+    parser.add_argument("target", metavar="DST", help="where the result goes: a prefix, or a directory")
+    files = parser.add_mutually_exclusive_group()
+    files.add_argument(
+        "--link", dest="files", action="store_const", const="link", help="hard-link the data files instead of copying"
+    )
+    files.add_argument(
+        "--move",
+        dest="files",
+        action="store_const",
+        const="move",
+        help="take the data files over and remove the inputs, as TensorFlow does",
+    )
+    add_layout_options(parser)
+    add_run_options(parser)
+    add_output_options(parser)
+    parser.set_defaults(run=run, files="copy")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Merge, and print the report."""
+    from tfbundle.conversion.merge import merge
+
+    report = merge(
+        options.sources,
+        options.target,
+        files=options.files,
+        layout=read_layout(options),
+        options=read_run_options(options),
+    )
+    if options.json:
+        print_json(asdict(report))
+    elif not options.quiet:
+        print(
+            f"wrote {escape(report.target)}: {plural(report.num_tensors, 'tensor')}, {format_nbytes(report.nbytes)} "
+            f"in {plural(report.num_shards, 'shard')}, from {plural(len(report.sources), 'checkpoint')}"
+        )
+    return 0

@@ -1,0 +1,53 @@
+"""Options that several verbs share, and what they mean in Python."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tfbundle.conversion.layout import Layout
+    from tfbundle.conversion.run import RunOptions
+
+
+def add_layout_options(parser: Any) -> None:
+    """Add the options that say how many data files are written."""
+    parser.add_argument("--shards", metavar="N", type=int, help="write N data files (default: as many as there are)")
+    parser.add_argument(
+        "--max-shard-size",
+        metavar="SIZE",
+        help="begin another data file where this size, such as 2GB, would be exceeded; tensors are not split",
+    )
+
+
+def add_run_options(parser: Any) -> None:
+    """Add the options that say how a conversion runs."""
+    parser.add_argument("--jobs", metavar="N", type=int, help="number of threads (default: one a processor, at most 4)")
+    parser.add_argument("--force", action="store_true", help="replace a bundle that is at DST already")
+
+
+def add_output_options(parser: Any) -> None:
+    """Add the options that say what is printed."""
+    parser.add_argument("--json", action="store_true", help="print the full report as JSON")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def read_layout(options: argparse.Namespace) -> Layout:
+    """Return the layout that the options ask for."""
+    from tfbundle.conversion.layout import Layout, parse_nbytes
+
+    limit = parse_nbytes(options.max_shard_size) if options.max_shard_size else None
+    return Layout(getattr(options, "slices", "join"), options.shards, limit)
+
+
+def read_run_options(options: argparse.Namespace) -> RunOptions:
+    """Return how the options ask a conversion to run."""
+    from tfbundle.cli.progress import terminal_progress
+    from tfbundle.conversion.run import RunOptions
+
+    return RunOptions(
+        "replace" if options.force else "error",
+        options.jobs,
+        getattr(options, "dry_run", False),
+        terminal_progress(quiet=options.quiet or options.json),
+    )
