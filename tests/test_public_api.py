@@ -19,9 +19,12 @@ PUBLIC = [
     "CastError",
     "CastPolicy",
     "CastStats",
+    "CheckpointState",
     "ChecksumError",
     "FormatError",
     "HalveReport",
+    "Layout",
+    "MergeReport",
     "RunOptions",
     "Selection",
     "TensorInfo",
@@ -31,9 +34,11 @@ PUBLIC = [
     "VerifyReport",
     "__version__",
     "create",
+    "get_checkpoint_state",
     "halve",
     "latest",
     "load",
+    "merge",
     "open",
     "save",
     "verify",
@@ -53,7 +58,7 @@ def test_every_name_resolves_and_is_documented(name: str) -> None:
 
 
 def test_functions_show_an_example_and_their_errors() -> None:
-    for name in ("create", "halve", "load", "open", "save", "verify", "latest"):
+    for name in ("create", "halve", "load", "merge", "open", "save", "verify", "latest", "get_checkpoint_state"):
         text = inspect.getdoc(getattr(tfbundle, name)) or ""
         assert "Example:" in text, name
         assert "Raises:" in text, name
