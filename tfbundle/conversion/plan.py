@@ -213,17 +213,14 @@ def plan_halve(
         FormatError: an entry is damaged, lies outside its shard, or overlaps another; or the slices of a
             partitioned tensor do not make it up.
     """
-    sources = tuple(SourceRow(*row) for row in sort_by_place(index.items()))
+    entries = dict(index.items())  # decoded once
+    sources = tuple(SourceRow(*row) for row in sort_by_place(entries.items()))
     _check_places(sources, shard_nbytes)
-    slices = {key: index.slice_rows(key) for key in index.tensor_keys() if index[key].slices}
-    tensors = {
-        key: TensorPlan(
-            index[key],
-            sum(index[slice_key].size for slice_key, _ in slices[key]) if key in slices else index[key].size,
-            decisions[key_to_name(key)],
-        )
-        for key in index.tensor_keys()
-    }
+    slices = {key: index.slice_rows(key) for key, entry in entries.items() if entry.slices}
+    tensors = {}
+    for key in index.tensor_keys():
+        nbytes = sum(entries[slice_key].size for slice_key, _ in slices[key]) if key in slices else entries[key].size
+        tensors[key] = TensorPlan(entries[key], nbytes, decisions[key_to_name(key)])
     unplaced = [_edit(row, edits) for row in _iter_targets(sources, tensors, slices, layout)]
     shards, num_shards = layout.assign(
         [row.entry.size for row in unplaced], [row.entry.shard_id for row in unplaced], index.header.num_shards
