@@ -1,5 +1,6 @@
-"""One bundle -> another: what to do with each tensor, a plan of byte ranges, and the pipeline that carries it out.
+"""Bundles -> a bundle: what to do with each tensor, a plan of byte ranges, and the pipeline that carries it out.
 
-``select`` and ``optimizer`` decide, ``plan`` lays out, ``pipeline`` moves and casts bytes, ``report`` says what
-happened, ``halve`` ties them together.
+``select``, ``optimizer`` and ``rename`` decide; ``plan``, ``layout`` and ``join`` lay out; ``run``, ``pipeline``,
+``workspace`` and ``ledger`` move, cast and judge bytes; ``report`` says what happened. ``halve`` and ``merge`` tie them
+together; ``transcode`` and ``beside`` see to V1 sources and to the files around a bundle.
 """

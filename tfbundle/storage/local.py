@@ -20,12 +20,28 @@ _MAX_CALL_NBYTES = 1 << 30  # the kernel moves at most 2 GiB less a page in one 
 _CREATE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-class LocalFile:
-    """A regular file, open for reading."""
+class _OpenFile:
+    """A file's path and descriptor."""
 
     def __init__(self, path: str, descriptor: int) -> None:
         self.path = path
         self._descriptor = descriptor
+
+    def close(self) -> None:
+        """Release the descriptor."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class LocalFile(_OpenFile):
+    """A regular file, open for reading."""
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        super().__init__(path, descriptor)
         self._opened_as = _identity(descriptor)
         self.nbytes = os.fstat(descriptor).st_size
 
@@ -52,22 +68,9 @@ class LocalFile:
         if _identity(self._descriptor) != self._opened_as:
             raise FormatError("the file changed while it was read; run again when nothing writes to it", self.path)
 
-    def close(self) -> None:
-        """Release the descriptor."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
 
-    def __del__(self) -> None:
-        self.close()
-
-
-class LocalStagedFile:
+class LocalStagedFile(_OpenFile):
     """A file being written under its temporary name."""
-
-    def __init__(self, path: str, descriptor: int) -> None:
-        self.path = path
-        self._descriptor = descriptor
 
     def reserve(self, nbytes: int) -> None:
         """Set the size and claim the space; a full disk shows here, before any work is done."""
@@ -94,15 +97,6 @@ class LocalStagedFile:
         """Make the contents durable."""
         with _named(self.path):
             os.fsync(self._descriptor)
-
-    def close(self) -> None:
-        """Release the descriptor."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def __del__(self) -> None:
-        self.close()
 
 
 class LocalStage:
