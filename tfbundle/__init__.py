@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from tfbundle.bundle.reader import BundleReader as BundleReader
     from tfbundle.bundle.reader import TensorInfo as TensorInfo
     from tfbundle.bundle.reader import load as load
-    from tfbundle.bundle.reader import open_bundle as open  # noqa: F401
+    from tfbundle.bundle.reader import open_bundle as _open_bundle
     from tfbundle.bundle.state_file import get_checkpoint_state as get_checkpoint_state
     from tfbundle.bundle.writer import BundleWriter as BundleWriter
-    from tfbundle.bundle.writer import create_bundle as create  # noqa: F401
+    from tfbundle.bundle.writer import create_bundle as _create_bundle
     from tfbundle.bundle.writer import save as save
     from tfbundle.casting.policy import CastPolicy as CastPolicy
     from tfbundle.casting.stats import CastStats as CastStats
@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     from tfbundle.errors import TruncatedError as TruncatedError
     from tfbundle.errors import UnsupportedError as UnsupportedError
     from tfbundle.format.state import CheckpointState as CheckpointState
+
+    open = _open_bundle
+    create = _create_bundle
 
 __version__ = "0.1.0"
 

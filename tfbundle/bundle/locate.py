@@ -75,7 +75,7 @@ def _find_at(path: str, storage: Storage) -> Location | None:
             return Location(prefix)
     for prefix in candidates:
         if files := _find_v1_files(prefix, storage):
-            return Location(parse_v1_shard(files[0])[0] if prefix != files[0] else prefix, files)
+            return Location(parse_v1_shard(files[0])[0], files)
     return None
 
 

@@ -94,7 +94,10 @@ class BundleReader(Mapping[str, Any]):
         return sum(1 for _ in self.index.tensor_keys())
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name_to_key(name) in self.index
+        try:
+            return isinstance(name, str) and name_to_key(name) in self.index
+        except UnicodeEncodeError:  # no bytes have that name
+            return False
 
     def __enter__(self) -> BundleReader:
         return self
@@ -174,13 +177,12 @@ class BundleReader(Mapping[str, Any]):
             TensorNotFoundError: no such tensor.
             FormatError: the entry is damaged.
         """
-        key = name_to_key(name)
-        if key not in self.index:
+        if name not in self:
             names = list(self)
             matches = difflib.get_close_matches(name, names, 3) if len(names) <= 10_000 else []
             raise TensorNotFoundError(name, tuple(matches), self.prefix)
         try:
-            return self.index[key]
+            return self.index[name_to_key(name)]
         except FormatError as error:
             raise error.add_path(index_filename(self.prefix)) from error
 

@@ -79,12 +79,13 @@ def normalize_index(where: Where, shape: tuple[int, ...]) -> list[int | range]:
         IndexError, TypeError: as ``read_region``.
     """
     given = list(where) if isinstance(where, tuple) else [where]
-    if given.count(...) > 1:
+    ellipses = [position for position, index in enumerate(given) if index is ...]
+    if len(ellipses) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
-    num_missing = len(shape) - sum(index is not ... for index in given)
+    num_missing = len(shape) - len(given) + len(ellipses)
     if num_missing < 0:
         raise IndexError(f"too many indices: the tensor has {len(shape)} dimensions, {len(given)} were indexed")
-    at = given.index(...) if ... in given else len(given)
+    at = ellipses[0] if ellipses else len(given)
     given[at : at + 1] = [slice(None)] * num_missing
     return [_normalize_one(index, size) for index, size in zip(given, shape, strict=True)]
 

@@ -86,7 +86,7 @@ class BundleWriter:
             ValueError: the name is empty or taken, or ``dtype`` does not fit the array.
             UnsupportedError: TensorFlow has no such dtype.
         """
-        array = np.asarray(value)
+        array = _to_array(value)
         element, payload = _encode_array(name, array, dtype)
         self._append(self._new_key(name), element, array.shape, payload)
 
@@ -118,7 +118,7 @@ class BundleWriter:
             array([[0., 0., 0.],
                    [1., 1., 1.]])
         """
-        array = np.asarray(value)
+        array = _to_array(value)
         element, payload = _encode_array(name, array, dtype)
         try:
             box = resolve_slice(extents, shape)
@@ -298,6 +298,12 @@ def save(prefix: PathLike, tensors: Mapping[str, ArrayLike], *, if_exists: IfExi
     with create_bundle(prefix, if_exists=if_exists) as writer:
         for name, value in tensors.items():
             writer.add(name, value)
+
+
+def _to_array(value: ArrayLike) -> NDArray[Any]:
+    """Return an array; text and bytes in one of objects, since numpy's own types for them drop zeros at the end."""
+    array = np.asarray(value)
+    return np.asarray(value, object) if array.dtype.kind in "SU" and not isinstance(value, np.ndarray) else array
 
 
 def _encode_array(name: str, array: NDArray[Any], dtype: str | None) -> tuple[DataType, memoryview]:

@@ -12,7 +12,8 @@ from tfbundle.casting.stats import CastStats
 from tfbundle.conversion.beside import record_checkpoint, surroundings_notes
 from tfbundle.conversion.layout import Layout
 from tfbundle.conversion.optimizer import find_optimizer_state
-from tfbundle.conversion.plan import Edits, Plan, plan_halve
+from tfbundle.conversion.plan import Edits, Plan
+from tfbundle.conversion.planning import plan_halve
 from tfbundle.conversion.rename import rename_names
 from tfbundle.conversion.report import HalveReport, conversion_notes, report_tensors
 from tfbundle.conversion.run import RunOptions, carry_out

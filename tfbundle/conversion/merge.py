@@ -20,7 +20,8 @@ from tfbundle.casting.policy import CastPolicy
 from tfbundle.conversion.beside import record_checkpoint
 from tfbundle.conversion.halve import check_not_same
 from tfbundle.conversion.layout import Layout
-from tfbundle.conversion.plan import Plan, plan_halve
+from tfbundle.conversion.plan import Plan
+from tfbundle.conversion.planning import plan_halve
 from tfbundle.conversion.run import RunOptions, carry_out
 from tfbundle.conversion.select import Decision
 from tfbundle.errors import FormatError, UnsupportedError

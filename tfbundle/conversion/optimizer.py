@@ -22,12 +22,16 @@ _SLOT = re.compile(
     r"|RMSProp|Adagrad|AdagradDA|Adadelta|Ftrl|ProximalAdagrad|PowerSign|AddSign|Adafactor)(?:Optimizer)?(?:_\d+)?"
     r"|/(?:adam|lamb|lars)_(?:m|v)(?:_\d+)?"
     r"|_slot_(?:m|v|vr|vc)"
-    r")"
+    r")",
+    re.DOTALL,
 )
-_ACCUMULATED_POWER = re.compile(r"(?:.*/)?beta[12]_power(?:_\d+)?")
-_KERAS = re.compile(r"(?:.*/)?(?:SGD|RMSprop|Adagrad|Adadelta|Adam|AdamW|Adamax|Nadam|Ftrl)(?:_\d+)?/(?P<rest>.+)")
+_ACCUMULATED_POWER = re.compile(r"(?:.*/)?beta[12]_power(?:_\d+)?", re.DOTALL)
+_KERAS = re.compile(
+    r"(?:.*/)?(?:SGD|RMSprop|Adagrad|Adadelta|Adam|AdamW|Adamax|Nadam|Ftrl)(?:_\d+)?/(?P<rest>.+)", re.DOTALL
+)
 _KERAS_SLOT = re.compile(
-    r"(?P<variable>.+)/(?:m|v|vhat|rms|mg|momentum|velocity|accumulator|linear|accum_grad|accum_var)(?:_\d+)?"
+    r"(?P<variable>.+)/(?:m|v|vhat|rms|mg|momentum|velocity|accumulator|linear|accum_grad|accum_var)(?:_\d+)?",
+    re.DOTALL,
 )
 _HYPERPARAMETER = re.compile(
     r"(?:iterations?|iter|decay|lr|learning_rate(?:_power)?|momentum|rho|beta(?:_[12])?|epsilon"

@@ -71,19 +71,19 @@ class Decision(NamedTuple):
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Return the regular expression for a glob, or for what follows ``re:``.
+    """Return the regular expression to search names for: that of a glob, or what follows ``re:``.
 
     Raises:
         ValueError: a malformed regular expression.
 
     Example:
-        >>> bool(compile_pattern("conv*/kernel").match("conv_1/kernel"))
+        >>> bool(compile_pattern("conv*/kernel").search("conv_1/kernel"))
         True
     """
     if not pattern.startswith(REGEX_MARK):
-        return re.compile(fnmatch.translate(pattern))
+        return re.compile(r"\A" + fnmatch.translate(pattern))
     try:
-        return re.compile(f"(?s:.*?)(?:{pattern.removeprefix(REGEX_MARK)})")
+        return re.compile(pattern.removeprefix(REGEX_MARK))
     except re.error as error:
         raise ValueError(f"pattern {pattern!r} is no regular expression: {error}") from error
 
@@ -108,9 +108,9 @@ def match_names(patterns: Iterable[str], names: Collection[str]) -> dict[str, st
 
 
 def _matches(expression: re.Pattern[str], name: str) -> bool:
-    if expression.match(name):
+    if expression.search(name):
         return True
-    return name.endswith(_VALUE_SUFFIX) and bool(expression.match(name.removesuffix(_VALUE_SUFFIX)))
+    return name.endswith(_VALUE_SUFFIX) and bool(expression.search(name.removesuffix(_VALUE_SUFFIX)))
 
 
 def decide(dtypes: Mapping[str, int], selection: Selection, optimizer_state: Collection[str]) -> dict[str, Decision]:

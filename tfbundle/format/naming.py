@@ -11,8 +11,8 @@ INDEX_SUFFIX = ".index"
 META_SUFFIX = ".meta"
 OBJECT_GRAPH_KEY = b"_CHECKPOINTABLE_OBJECT_GRAPH"
 
-_DATA_SUFFIX = re.compile(r"\.data-(\d{5,})-of-(\d{5,})$")
-_V1_SHARD = re.compile(r"-(?:\d{5,}|\?{5})-of-(\d{5,})$")
+_DATA_SUFFIX = re.compile(r"\.data-([0-9]{5,})-of-([0-9]{5,})\Z")
+_V1_SHARD = re.compile(r"-(?:[0-9]{5,}|\?{5})-of-([0-9]{5,})\Z")
 
 
 def data_filename(prefix: str, shard_id: int, num_shards: int) -> str:

@@ -182,6 +182,10 @@ class LocalStorage:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             raise BundleNotFoundError("No such file or directory", path) from None
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            raise UnsupportedError("not a regular file", path) from None  # a socket
         except ValueError as error:  # a NUL in the path
             raise BundleNotFoundError(f"not a path: {error}", ascii(path)) from None
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

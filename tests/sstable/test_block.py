@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.tables import WORKED_ROWS, WORKED_TABLE, frame, masked_crc, plain_block, varint
+from tfbundle.errors import ChecksumError, FormatError
+from tfbundle.sstable.block import BlockBuilder, Row, decode_block, seal_block, unseal_block
+
+EMPTY = bytes.fromhex("0000000001000000")
+
+
+def build(rows: list[Row], restart_interval: int = 16) -> bytes:
+    builder = BlockBuilder(restart_interval)
+    for key, value in rows:
+        builder.add(key, value)
+    assert builder.nbytes == len(builder.finish())
+    return builder.finish()
+
+
+def restarts(contents: bytes) -> list[int]:
+    (count,) = struct.unpack("<I", contents[-4:])
+    return list(struct.unpack(f"<{count}I", contents[-4 - 4 * count : -4]))
+
+
+def block(body: bytes, *restart_points: int) -> bytes:
+    return body + struct.pack(f"<{len(restart_points) + 1}I", *restart_points, len(restart_points))
+
+
+def row(shared: int, key: bytes, value: bytes) -> bytes:
+    return varint(shared) + varint(len(key)) + varint(len(value)) + key + value
+
+
+def test_block_of_the_worked_example() -> None:
+    contents = WORKED_TABLE[:0x35]
+    assert list(decode_block(contents)) == WORKED_ROWS
+    assert build(WORKED_ROWS) == contents
+    assert seal_block(contents) == WORKED_TABLE[:0x3A]
+    assert unseal_block(WORKED_TABLE[:0x3A]) == contents
+
+
+def test_empty_block() -> None:
+    assert build([]) == EMPTY
+    assert BlockBuilder(16).is_empty
+    assert list(decode_block(EMPTY)) == []
+    assert seal_block(EMPTY).hex() == "0000000001000000" + "00c0f2a1b0"
+
+
+def test_keys_share_the_bytes_of_the_key_before() -> None:
+    rows = [(b"model/a", b"1"), (b"model/b", b"2"), (b"model/bb", b"3")]
+    body = row(0, b"model/a", b"1") + row(6, b"b", b"2") + row(7, b"b", b"3")
+    assert build(rows) == block(body, 0)
+    assert list(decode_block(block(body, 0))) == rows
+
+
+def test_every_sixteenth_row_starts_anew() -> None:
+    rows = [(b"key%02d" % number, b"") for number in range(33)]
+    contents = build(rows)
+    first_run = sum(len(row(0 if number == 0 else 4 if number % 10 else 3, b"", b"")) for number in range(16))
+    key_bytes = 5 + sum(2 if number % 10 == 0 else 1 for number in range(1, 16))
+    assert restarts(contents)[:2] == [0, first_run + key_bytes]
+    assert len(restarts(contents)) == 3
+    assert contents[restarts(contents)[1] :].startswith(row(0, b"key16", b""))
+    assert contents[restarts(contents)[2] :].startswith(row(0, b"key32", b""))
+
+
+def test_index_blocks_restart_at_every_row() -> None:
+    rows = [(b"a", b"1"), (b"ab", b"2"), (b"abc", b"3")]
+    assert build(rows, restart_interval=1) == plain_block(rows)[:-8] + struct.pack("<4I", 0, 5, 11, 3)
+
+
+@given(st.dictionaries(st.binary(max_size=20), st.binary(max_size=300), max_size=70), st.integers(1, 20))
+def test_round_trip(rows: dict[bytes, bytes], restart_interval: int) -> None:
+    assert list(decode_block(build(sorted(rows.items()), restart_interval))) == sorted(rows.items())
+
+
+def test_block_without_restart_points_has_no_rows() -> None:
+    assert list(decode_block(block(row(0, b"k", b"v")))) == []
+
+
+GOOD_ROW = row(0, b"key", b"value")
+
+MALFORMED = {
+    "three bytes": (b"\0\0\0", "bad block contents"),
+    "more restarts than bytes": (GOOD_ROW + struct.pack("<I", 1000), "bad block contents"),
+    "2^32 - 1 restarts": (GOOD_ROW + b"\xff" * 4, "bad block contents"),
+    "head cut short": (block(b"\0\0", 0), "bad entry in block"),
+    "first key shares bytes": (block(row(1, b"key", b""), 0), "bad entry in block"),
+    "key shares more than there is": (block(GOOD_ROW + row(4, b"z", b""), 0), "bad entry in block"),
+    "key past the end": (block(varint(0) + varint(9) + varint(0) + b"key", 0), "bad entry in block"),
+    "value past the end": (block(varint(0) + varint(3) + varint(9) + b"key", 0), "bad entry in block"),
+    "value into the restarts": (block(varint(0) + varint(0) + varint(4), 0), "bad entry in block"),
+    "2^32 - 1 key bytes": (block(varint(0) + varint(2**32 - 1) + varint(0) + b"key", 0), "bad entry in block"),
+    "size of 33 bits": (block(varint(0) + varint(0) + varint(2**32), 0), "bad entry in block"),
+    "size without an end": (block(b"\0" + b"\xff" * 6, 0), "bad entry in block"),
+    "restart within a row": (block(GOOD_ROW + GOOD_ROW, 0, 5), "bad block contents"),
+    "restart past the rows": (block(GOOD_ROW, 0, 1000), "bad block contents"),
+    "restart at a row that shares": (block(GOOD_ROW + row(3, b"s", b""), 0, len(GOOD_ROW)), "bad entry in block"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_block(name: str) -> None:
+    contents, message = MALFORMED[name]
+    with pytest.raises(FormatError, match=message):
+        list(decode_block(contents))
+
+
+@given(st.binary(max_size=80))
+def test_garbage_decodes_or_is_refused(contents: bytes) -> None:
+    try:
+        rows = list(decode_block(contents))
+    except FormatError:
+        return
+    assert sum(len(value) for _, value in rows) <= len(contents)
+
+
+@pytest.mark.parametrize("position", range(len(WORKED_TABLE[:0x3A])))
+def test_any_damaged_byte_fails_the_checksum(position: int) -> None:
+    framed = bytearray(WORKED_TABLE[:0x3A])
+    framed[position] ^= 0x10
+    with pytest.raises(ChecksumError, match="block checksum mismatch"):
+        unseal_block(bytes(framed))
+
+
+def test_checksum_error_tells_both_checksums() -> None:
+    with pytest.raises(ChecksumError) as caught:
+        unseal_block(b"12345678" + b"9" + struct.pack("<I", 0xA282EAD8))
+    assert (caught.value.stored, caught.value.computed) == (0, 0xE3069283)
+    assert "stored 00000000 vs. calculated 3808858755" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [2, 3, 0x80, 0xFF])
+def test_unknown_block_type(kind: int) -> None:
+    with pytest.raises(FormatError, match="bad block type"):
+        unseal_block(frame(EMPTY, kind))
+
+
+def test_snappy_block() -> None:
+    stream = varint(len(EMPTY)) + bytes([(len(EMPTY) - 1) << 2]) + EMPTY
+    assert unseal_block(frame(stream, 1)) == EMPTY
+    with pytest.raises(FormatError, match="corrupted compressed block contents"):
+        unseal_block(frame(stream[:-1], 1))
+
+
+def test_checksum_covers_the_stored_bytes_and_the_type() -> None:
+    sealed = seal_block(b"contents")
+    assert sealed == b"contents\0" + masked_crc(b"contents\0")

@@ -1,0 +1,58 @@
+"""What some tests need and not every machine has: TensorFlow, and the corpus of checkpoints.
+
+Where it is missing the test is skipped, visibly; with ``TFBUNDLE_REQUIRE_TENSORFLOW=1`` or
+``TFBUNDLE_REQUIRE_CORPUS=1`` in the environment it fails.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+
+def tensorflow() -> Any:
+    """Return the ``tensorflow`` module."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    try:
+        return _import_quietly("tensorflow")
+    except ImportError as error:
+        _miss("TENSORFLOW", f"TensorFlow cannot be imported: {error}")
+
+
+def tensorflow_module(name: str) -> Any:
+    """Return a submodule of TensorFlow, such as ``core.framework.types_pb2``."""
+    tensorflow()
+    return _import_quietly(f"tensorflow.{name}")
+
+
+def corpus_root() -> Path:
+    """Return the directory that holds the corpus."""
+    root = find_corpus()
+    if root is None:
+        _miss("CORPUS", "TFBUNDLE_CORPUS does not name a directory with a corpus of checkpoints")
+    return root
+
+
+def find_corpus() -> Path | None:
+    """Return the directory that holds the corpus, None where there is none."""
+    name = os.environ.get("TFBUNDLE_CORPUS", "")
+    root = Path(name)
+    return root if name and any(root.glob("*/*/EXPECTED.json")) else None
+
+
+def _import_quietly(name: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations within TensorFlow are not ours to fix
+        return import_module(name)
+
+
+def _miss(kind: str, reason: str) -> NoReturn:
+    if os.environ.get(f"TFBUNDLE_REQUIRE_{kind}") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
