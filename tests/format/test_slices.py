@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.partitions import Piece, partitions
+from tfbundle.errors import FormatError
+from tfbundle.format.slices import Box, check_covered, check_disjoint, format_slice, resolve_slice, whole_box
+
+Cut = tuple[tuple[int, ...], list[Piece]]
+
+
+def boxes_of(cut: Cut) -> list[Box]:
+    return [resolve_slice(piece.extents, cut[0]) for piece in cut[1]]
+
+
+@pytest.mark.parametrize(
+    ("extents", "text"),
+    [(((0, 2), (0, -1)), "0,2:-"), (((0, -1), (0, -1)), "-:-"), (((3, 1),), "3,1"), ((), "")],
+)
+def test_extents_print_as_in_tensorflow(extents: tuple[tuple[int, int], ...], text: str) -> None:
+    assert format_slice(extents) == text
+
+
+@pytest.mark.parametrize(
+    ("extents", "message"),
+    [
+        (((0, 2),), r"Mismatching ranks: shape = \[4, 3\], slice = 0,2"),
+        (((0, 5), (0, -1)), r"Extent in dimension 0 out of bounds: shape = \[4, 3\], slice = 0,5:-"),
+        (((0, -1), (3, 1)), "Extent in dimension 1 out of bounds"),
+        (((-1, 2), (0, -1)), "Extent in dimension 0 out of bounds"),
+        (((0, -2), (0, -1)), "Extent in dimension 0 out of bounds"),
+        (((2**63, 1), (0, -1)), "Extent in dimension 0 out of bounds"),
+    ],
+)
+def test_slices_that_do_not_fit(extents: tuple[tuple[int, int], ...], message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        resolve_slice(extents, (4, 3))
+
+
+@given(partitions())
+def test_pieces_of_a_partition_are_disjoint_and_cover(cut: Cut) -> None:
+    boxes = boxes_of(cut)
+    check_disjoint(boxes)
+    check_covered(whole_box(cut[0]), boxes)
+
+
+@given(partitions(), st.data())
+def test_one_piece_twice_overlaps_and_one_less_leaves_a_gap(cut: Cut, data: st.DataObject) -> None:
+    boxes = boxes_of(cut)
+    chosen = data.draw(st.sampled_from(boxes))
+    with pytest.raises(FormatError, match="Overlapping slices: existing slice"):
+        check_disjoint([*boxes, chosen])
+    with pytest.raises(FormatError, match="Does not have sufficient slices"):
+        check_covered(whole_box(cut[0]), [box for box in boxes if box != chosen])
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4)), min_size=1, max_size=3), st.data())
+def test_intersection_is_that_of_numpy(one: list[tuple[int, int]], data: st.DataObject) -> None:
+    other = [data.draw(st.tuples(st.integers(0, 5), st.integers(0, 4))) for _ in one]
+    left, right = (Box(tuple(s for s, _ in box), tuple(n for _, n in box)) for box in (one, other))
+    marks = np.zeros((10,) * len(one), int)
+    for box in (left, right):
+        marks[tuple(map(slice, box.starts, box.ends))] += 1
+    both = left.intersect(right)
+    assert (marks == 2).sum() == (both.num_elements if both else 0)
+    if both:
+        assert (marks[tuple(map(slice, both.starts, both.ends))] == 2).all()
+
+
+def test_empty_boxes_overlap_nothing() -> None:
+    check_disjoint([Box((0,), (4,)), Box((2,), (0,)), Box((2,), (0,))])
