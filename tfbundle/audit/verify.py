@@ -97,7 +97,7 @@ def verify(path: PathLike, /) -> VerifyReport:
             except BundleError as error:
                 errors[name] = error
         damages = [Damage(name, type(error).__name__, str(error)) for name, error in errors.items()]
-        if not errors:  # else some entries may not even decode
+        if not errors and not bundle.is_v1:  # else some entries may not decode, or have no place
             damages += _find_overlaps(bundle)
         num_rows = len(bundle.index)
         hint = _hint(list(errors.values()), num_rows)

@@ -110,8 +110,7 @@ def rename_values(data: bytes, renames: Mapping[str, str]) -> bytes:
     message = parse_message("TrackableObjectGraph", data)
     keys = [attribute.checkpoint_key for node in message.nodes for attribute in node.attributes]
     paths = {key: _object_path(key) for key in keys}
-    for old, new in _plan_moves(paths, renames):
-        _move_object(message, old, new)
+    _move_objects(message, _plan_moves(paths, renames))
     for node in message.nodes:
         for attribute in node.attributes:
             attribute.checkpoint_key = renames.get(attribute.checkpoint_key, attribute.checkpoint_key)
@@ -160,15 +159,24 @@ def _common_tail(left: _Path, right: _Path) -> int:
     return next((count for count in range(most) if left[-1 - count] != right[-1 - count]), most)
 
 
-def _move_object(message: Any, old: _Path, new: _Path) -> None:
-    parent = _walk(message, old[:-1], create=False)
-    moved = [child.node_id for child in parent.children if child.local_name == old[-1]]
-    _replace(parent.children, [child for child in parent.children if child.local_name != old[-1]])
-    parent = _walk(message, new[:-1], create=True)
-    if any(child.local_name == new[-1] for child in parent.children):
-        raise ValueError(f"cannot rename {'/'.join(old)} to {'/'.join(new)}: another object of the checkpoint is there")
-    for number in moved:
-        parent.children.add(node_id=number, local_name=new[-1])
+def _move_objects(message: Any, moves: list[tuple[_Path, _Path]]) -> None:
+    """Take all objects from their old places before any gets its new one, so that two may change places."""
+    parents = [_walk(message, old[:-1], create=False) for old, _ in moves]
+    moved = [_detach(parent, old[-1]) for parent, (old, _) in zip(parents, moves, strict=True)]
+    for numbers, (old, new) in zip(moved, moves, strict=True):
+        parent = _walk(message, new[:-1], create=True)
+        if any(child.local_name == new[-1] for child in parent.children):
+            places = f"{'/'.join(old)} to {'/'.join(new)}"
+            raise ValueError(f"cannot rename {places}: another object of the checkpoint is there")
+        for number in numbers:
+            parent.children.add(node_id=number, local_name=new[-1])
+
+
+def _detach(parent: Any, name: str) -> list[int]:
+    """Remove a node's children of some name; return their numbers."""
+    found = [child.node_id for child in parent.children if child.local_name == name]
+    _replace(parent.children, [child for child in parent.children if child.local_name != name])
+    return found
 
 
 def _walk(message: Any, path: _Path, *, create: bool) -> Any:

@@ -64,7 +64,10 @@ class V1Index:
             FormatError: not such a row, a version this reader may not read, or a tensor of which the files tell
                 different things.
         """
-        meta = parse_message("SavedTensorSlices", value).meta
+        message = parse_message("SavedTensorSlices", value)
+        if not message.HasField("meta"):
+            raise FormatError("its first row lists no tensors: no V1 checkpoint, perhaps a bundle's index, renamed")
+        meta = message.meta
         check_version(meta.versions)
         for tensor in meta.tensor:
             key = name_to_key(tensor.name)
