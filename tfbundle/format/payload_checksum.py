@@ -161,6 +161,7 @@ class StringChecksum:
 class _VariantChecksum:
     def __init__(self, num_elements: int) -> None:
         self._crc = 0
+        self._num_elements = num_elements
         self._elements_left = num_elements
         self._pending = b""  # an unfinished varint or checksum
         self._contents_left = 0
@@ -203,7 +204,7 @@ class _VariantChecksum:
             return 0
         if int.from_bytes(stored, "little") != mask_crc32c(self._crc):
             found = unmask_crc32c(int.from_bytes(stored, "little"))
-            reason = f"The checksum after Variant {-self._elements_left} from the end does not match"
+            reason = f"The checksum after Variant {self._num_elements - self._elements_left} does not match"
             raise ChecksumError(reason, "", "", None, found, self._crc)
         self._crc = crc32c(stored, self._crc)
         self._at_crc = False
