@@ -381,3 +381,14 @@ def test_target_prefix(tmp_path: Path) -> None:
     assert target_prefix("new/half", "src/model", STORAGE) == "new/half"
     assert target_prefix("new/half.index", "src/model", STORAGE) == "new/half"
     assert target_prefix(Path("half-1.5"), "src/model", STORAGE) == "half-1.5"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "stored"),
+    [("int4", [-1, -8, 7, 3], "0f080703"), ("int2", [-1, -2, 1, 0], "03020100"), ("uint4", [15, 1], "0f01")],
+)
+def test_types_narrower_than_a_byte(tmp_path: Path, dtype: str, values: list[int], stored: str) -> None:
+    save_as = np.array(values, np.int8 if dtype.startswith("int") else np.uint8)
+    with create_bundle(tmp_path / "m") as writer:
+        writer.add("t", save_as, dtype=dtype)
+    assert open_bundle(tmp_path / "m").payload("t").hex() == stored

@@ -69,7 +69,7 @@ def pick_from_box(box: NDArray[Any], indices: list[int | range]) -> NDArray[Any]
 def _finish(ascending: NDArray[Any], indices: list[int | range]) -> NDArray[Any]:
     """Drop the dimensions that integers index, and turn around those with a negative step."""
     flips = tuple(0 if isinstance(index, int) else slice(None, None, -1 if index.step < 0 else 1) for index in indices)
-    return np.asarray(ascending[flips], order="C") if flips else ascending
+    return np.asarray(ascending[flips], ascending.dtype, order="C") if flips else ascending
 
 
 def normalize_index(where: Where, shape: tuple[int, ...]) -> list[int | range]:

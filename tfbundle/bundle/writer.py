@@ -122,14 +122,14 @@ class BundleWriter:
         element, payload = _encode_array(name, array, dtype)
         try:
             box = resolve_slice(extents, shape)
+            if array.shape != box.sizes:
+                raise FormatError(f"a slice of shape {array.shape} for extents of {box.sizes}")
             if box == whole_box(shape):
                 self._append(self._new_key(name), element, shape, payload)
                 return
             tensor = self._extend_partition(name, BundleEntry(element.number, shape, slices=(extents,)))
         except FormatError as error:
             raise ValueError(f"tensor {name!r}: {error}") from error
-        if array.shape != box.sizes:
-            raise ValueError(f"tensor {name!r}: a slice of shape {array.shape} for extents of {box.sizes}")
         self._append(encode_slice_key(name_to_key(name), extents), element, box.sizes, payload)
         self._entries[name_to_key(name)] = tensor
 
@@ -318,8 +318,10 @@ def _encode_array(name: str, array: NDArray[Any], dtype: str | None) -> tuple[Da
             f"tensor {name!r}: dtype {element.name} takes {element.nbytes} bytes an element, "
             f"the array of {array.dtype} has {array.dtype.itemsize}"
         )
-    native = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    return element, native.reshape(-1).view(np.uint8).data
+    native = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
+    if element.bits < 8:
+        native = native & np.uint8((1 << element.bits) - 1)
+    return element, native.data
 
 
 def _string_elements(array: NDArray[Any]) -> list[bytes]:

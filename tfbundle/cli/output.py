@@ -94,5 +94,8 @@ def _text_to_json(text: str) -> Any:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return {"hex": text.encode("utf-8", "surrogateescape").hex()}
+        try:
+            return {"hex": text.encode("utf-8", "surrogateescape").hex()}
+        except UnicodeEncodeError:  # not from bytes either
+            return escape(text)
     return text

@@ -89,16 +89,7 @@ def _parse_index(part: str, text: str) -> Index:
 
 def _to_plain(value: Any) -> Any:
     """Return an array as nested lists of Python's own numbers, also for dtypes that only ml_dtypes knows."""
-    if not hasattr(value, "tolist"):
-        return value
-    plain = value.tolist()
-    if value.dtype.kind == "V" or (value.size and not _is_plain(value.reshape(-1)[0].item())):
-        return value.astype("float32").tolist()
-    return plain
-
-
-def _is_plain(item: Any) -> bool:
-    return isinstance(item, (bool, int, float, complex, bytes, str))
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _print_values(value: Any, *, everything: bool) -> None:

@@ -18,10 +18,11 @@ import numpy as np
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.casting.stats import CastStats
 from tfbundle.conversion.join import Join, iter_windows
-from tfbundle.conversion.plan import Part, Plan, Step, Transform, Write
+from tfbundle.conversion.plan import Part, Plan, Step, Structure, Transform, Write
 from tfbundle.conversion.workspace import WINDOW_NBYTES, Bytes, Workspace, swap_bytes, workspace
+from tfbundle.errors import FormatError
 from tfbundle.format.dtypes import FLOAT16, FLOAT32, data_type
-from tfbundle.format.payload_checksum import StringChecksum, payload_checksum
+from tfbundle.format.payload_checksum import ByteOrder, StringChecksum, payload_checksum
 from tfbundle.sstable.checksum import crc32c
 from tfbundle.storage.base import ReadableFile, StagedFile, Storage
 
@@ -129,16 +130,19 @@ def run_step(context: StepContext, step: Step | Join | Write) -> StepResult:
         source = open_source(step.source_shard)
         result = StepResult([], [], [])
         for run in _iter_runs(step.parts):
-            if run[0].transform.structure is not None:
-                _copy_structured(source, target, run[0], result)
+            structure = run[0].transform.structure
+            if structure is not None:
+                try:
+                    _copy_structured(source, target, run[0], structure, result)
+                except FormatError as error:
+                    raise error.add_path("", f"tensor {structure.tensor!r}") from error
             else:
                 _stream(source, target, run, workspace(context.policy), result)
         return result
 
 
 def _write(target: StagedFile, step: Write) -> StepResult:
-    dtype, num_elements = step.structure
-    checksum = payload_checksum(data_type(dtype), num_elements)
+    checksum = payload_checksum(data_type(step.structure.dtype), step.structure.num_elements)
     checksum.update(step.data)
     target.write_at(step.target_offset, step.data)
     piece = Piece(step.target, step.target_offset, len(step.data), checksum.finish())
@@ -230,11 +234,13 @@ def _iter_windows(run: list[Part]) -> Iterator[list[_Span]]:
         yield spans
 
 
-def _copy_structured(source: ReadableFile, target: StagedFile, part: Part, result: StepResult) -> None:
+def _copy_structured(
+    source: ReadableFile, target: StagedFile, part: Part, structure: Structure, result: StepResult
+) -> None:
     """Copy a string or variant payload; its checksum says that it is well-formed, too."""
-    number, num_elements = part.transform.structure or (0, 0)
     swapped = part.transform.swap > 1
-    checksum = payload_checksum(data_type(number), num_elements, "big" if swapped else "little")
+    byteorder: ByteOrder = "big" if swapped else "little"
+    checksum = payload_checksum(data_type(structure.dtype), structure.num_elements, byteorder)
     buffer = memoryview(bytearray(min(part.nbytes, WINDOW_NBYTES)))
     for start in range(0, part.nbytes, WINDOW_NBYTES):
         window = buffer[: min(WINDOW_NBYTES, part.nbytes - start)]

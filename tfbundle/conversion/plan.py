@@ -19,19 +19,33 @@ from tfbundle.format.entries import BundleEntry, BundleHeader
 from tfbundle.format.slices import Box
 
 
+class Structure(NamedTuple):
+    """What the checksum of a string or variant payload depends on, and whose payload it is.
+
+    Attributes:
+        dtype: number of the element type.
+        num_elements: product of the dimensions.
+        tensor: its name, for errors.
+    """
+
+    dtype: int
+    num_elements: int
+    tensor: str
+
+
 class Transform(NamedTuple):
     """What happens to bytes on their way.
 
     Attributes:
         cast: whether float32 becomes float16; else the values stay what they are.
         swap: how many bytes are reversed together, 1 where the byte order is right already.
-        structure: dtype number and number of elements of a payload whose checksum follows from its structure, which
-            then goes in one piece; None for plain bytes.
+        structure: of a payload whose checksum follows from its structure, which then goes in one piece; None for
+            plain bytes.
     """
 
     cast: bool = False
     swap: int = 1
-    structure: tuple[int, int] | None = None
+    structure: Structure | None = None
 
 
 class Part(NamedTuple):
@@ -79,14 +93,14 @@ class Write(NamedTuple):
         target: position in ``Plan.targets``.
         target_shard: the shard it is written to.
         target_offset: where it starts there, in bytes.
-        structure: dtype number and number of elements.
+        structure: what its checksum depends on.
         data: the payload.
     """
 
     target: int
     target_shard: int
     target_offset: int
-    structure: tuple[int, int]
+    structure: Structure
     data: bytes
 
     @property

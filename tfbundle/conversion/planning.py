@@ -7,7 +7,18 @@ from dataclasses import replace
 
 from tfbundle.conversion.join import Join, JoinSource, plan_row_ranges, reaches
 from tfbundle.conversion.layout import Layout
-from tfbundle.conversion.plan import Edits, Part, Plan, SourceRow, Step, TargetRow, TensorPlan, Transform, Write
+from tfbundle.conversion.plan import (
+    Edits,
+    Part,
+    Plan,
+    SourceRow,
+    Step,
+    Structure,
+    TargetRow,
+    TensorPlan,
+    Transform,
+    Write,
+)
 from tfbundle.conversion.select import Decision
 from tfbundle.errors import FormatError, TruncatedError
 from tfbundle.format.dtypes import FLOAT16, FLOAT32, data_type
@@ -89,7 +100,7 @@ def _iter_writes(targets: Sequence[TargetRow], edits: Edits) -> Iterator[Write]:
     for number, row in enumerate(targets):
         if row.tensor in edits.payloads:
             entry = row.entry
-            structure = (entry.dtype, entry.num_elements)
+            structure = Structure(entry.dtype, entry.num_elements, key_to_name(row.key))
             yield Write(number, entry.shard_id, entry.offset, structure, edits.payloads[row.tensor])
 
 
@@ -193,7 +204,9 @@ def _iter_parts(
 ) -> Iterator[Part]:
     """Yield a row's payload in parts; one whose checksum is not that of its bytes stays whole."""
     dtype = data_type(source.dtype)
-    structure = None if dtype.is_memcpy else (source.dtype, source.num_elements)
+    structure = None
+    if not dtype.is_memcpy:
+        structure = Structure(source.dtype, source.num_elements, key_to_name(target.tensor))
     swap = dtype.swap if structure is None else _STRUCTURE_SWAP
     transform = Transform(target.cast, swap if swapped else 1, structure)
     part_nbytes = step_nbytes if structure is None else max(source.size, 1)

@@ -31,6 +31,7 @@ class DataType:
         storage: numpy type code of the stored element, empty where there is none.
         native: whether numpy itself has the type.
         swap: bytes that are reversed together in a big-endian bundle.
+        bits: how many, lowest first, of a stored byte are used; the others are zero.
     """
 
     number: int
@@ -39,6 +40,7 @@ class DataType:
     storage: str
     native: bool = True
     swap: int = 1
+    bits: int = 8
 
     @property
     def is_memcpy(self) -> bool:
@@ -52,9 +54,9 @@ class DataType:
         return "DT_" + special.get(self.name, self.name.upper())
 
 
-def _numeric(number: int, name: str, storage: str, *, native: bool = True) -> DataType:
+def _numeric(number: int, name: str, storage: str, *, native: bool = True, bits: int = 8) -> DataType:
     nbytes = np.dtype(storage).itemsize
-    return DataType(number, name, nbytes, storage, native, nbytes // 2 if storage[0] == "c" else nbytes)
+    return DataType(number, name, nbytes, storage, native, nbytes // 2 if storage[0] == "c" else nbytes, bits)
 
 
 FLOAT32 = _numeric(1, "float32", "f4")
@@ -96,11 +98,11 @@ DATA_TYPES: dict[int, DataType] = {
         _numeric(26, "float8_e4m3fnuz", "u1", native=False),
         _numeric(27, "float8_e4m3b11fnuz", "u1", native=False),
         _numeric(28, "float8_e5m2fnuz", "u1", native=False),
-        _numeric(29, "int4", "u1", native=False),
-        _numeric(30, "uint4", "u1", native=False),
-        _numeric(31, "int2", "u1", native=False),
-        _numeric(32, "uint2", "u1", native=False),
-        _numeric(33, "float4_e2m1fn", "u1", native=False),
+        _numeric(29, "int4", "u1", native=False, bits=4),
+        _numeric(30, "uint4", "u1", native=False, bits=4),
+        _numeric(31, "int2", "u1", native=False, bits=2),
+        _numeric(32, "uint2", "u1", native=False, bits=2),
+        _numeric(33, "float4_e2m1fn", "u1", native=False, bits=4),
     )
 }
 _BY_NAME = {dtype.name: dtype for dtype in DATA_TYPES.values()}

@@ -102,56 +102,68 @@ class LocalStagedFile(_OpenFile):
 class LocalStage:
     """Staged files of one publication, renamed one after the other with the index last.
 
-    A reader sees the old bundle, none, or the new one: what is replaced loses its index first.
+    A reader sees the old bundle, none, or the new one: what is replaced loses its index first. Every name is noted
+    before it is used, so that ``discard`` finds it whenever a signal interrupts.
     """
 
     def __init__(self, *, replace: bool) -> None:
         self._replace = replace
-        self._files: dict[str, LocalStagedFile] = {}
+        self._temporaries: dict[str, str] = {}  # by the path each will have
+        self._files: list[LocalStagedFile] = []
         self._made_directories: list[str] = []
         self._renamed: list[str] = []
 
     def create(self, path: str) -> LocalStagedFile:
         """Start the file that ``publish`` will put at ``path``; missing directories are made."""
-        self._make_directories(os.path.dirname(path))
-        temporary = _temporary_name(path)
-        file = LocalStagedFile(temporary, os.open(temporary, _CREATE_FLAGS, 0o666))
-        self._files[path] = file
-        return file
+        temporary = self._name(path)
+        return self._keep(LocalStagedFile(temporary, os.open(temporary, _CREATE_FLAGS, 0o666)))
 
     def link(self, source: str, path: str) -> None:
         """Let ``publish`` put a hard link to ``source`` at ``path``."""
-        self._make_directories(os.path.dirname(path))
-        temporary = _temporary_name(path)
+        temporary = self._name(path)
         os.link(source, temporary)
-        self._files[path] = LocalStagedFile(temporary, os.open(temporary, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
+        self._keep(LocalStagedFile(temporary, os.open(temporary, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)))
 
     def publish(self, last: str) -> None:
         """Sync, then rename every file, the one at ``last`` after all others."""
-        for file in self._files.values():
+        for file in self._files:
             file.sync()
             file.close()
         directory = os.path.dirname(last) or "."
         self._clear_the_way(last, directory)
-        for path in sorted(self._files, key=lambda path: path == last):
-            os.rename(self._files[path].path, path)
+        for path in sorted(self._temporaries, key=lambda path: path == last):
+            os.rename(self._temporaries[path], path)
             self._renamed.append(path)
         _sync_directory(directory)
-        self._files.clear()
-        self._renamed.clear()
-        self._made_directories.clear()
+        self._forget()
 
     def discard(self) -> None:
         """Remove temporary files, and directories made for them."""
-        for path, file in self._files.items():
+        for file in self._files:
             file.close()
+        for path, temporary in self._temporaries.items():
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(path if path in self._renamed else file.path)
+                os.unlink(path if path in self._renamed else temporary)
         for directory in reversed(self._made_directories):
             with contextlib.suppress(OSError):  # somebody else put a file there
                 os.rmdir(directory)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._temporaries.clear()
         self._files.clear()
         self._made_directories.clear()
+        self._renamed.clear()
+
+    def _name(self, path: str) -> str:
+        """Choose the temporary name of the file that will be at ``path``."""
+        self._make_directories(os.path.dirname(path))
+        self._temporaries[path] = f"{path}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
+        return self._temporaries[path]
+
+    def _keep(self, file: LocalStagedFile) -> LocalStagedFile:
+        self._files.append(file)
+        return file
 
     def _clear_the_way(self, last: str, directory: str) -> None:
         if self._replace:
@@ -159,7 +171,7 @@ class LocalStage:
                 os.unlink(last)
                 _sync_directory(directory)
             return
-        for path in self._files:
+        for path in self._temporaries:
             if os.path.lexists(path):
                 raise BundleExistsError("appeared while its replacement was written; nothing was changed", path)
 
@@ -169,8 +181,13 @@ class LocalStage:
             missing.append(directory)
             directory = os.path.dirname(directory.rstrip(os.sep))
         for path in reversed(missing):
-            os.mkdir(path)
             self._made_directories.append(path)
+            try:
+                os.mkdir(path)
+            except FileExistsError:
+                self._made_directories.pop()  # somebody else's
+                if not os.path.isdir(path):
+                    raise
 
 
 class LocalStorage:
@@ -237,10 +254,6 @@ def _named(path: str) -> Iterator[None]:
     except OSError as error:
         error.filename = error.filename or path
         raise
-
-
-def _temporary_name(path: str) -> str:
-    return f"{path}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _identity(descriptor: int) -> tuple[int, int]:

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tfbundle as package
+from tests.support.commands import Command, write_hostile
+from tests.support.handmade import HandmadeBundle, flip, floats
+from tests.support.processes import run_script, run_tfbundle
+from tfbundle.cli import ls as ls_module
+from tfbundle.cli import main
+
+OPTIONS = {
+    "halve": "--keep --only --drop --optimizer --on-overflow --jobs --force --dry-run --json --quiet --debug SRC DST",
+    "ls": "--json --debug SRC PAT",
+    "show": "--where --all --json --debug SRC NAME",
+    "verify": "--json --quiet --debug SRC",
+    "demo": "--json --force --debug DIR",
+}
+
+
+# Help.
+
+
+def test_help(tfbundle: Command) -> None:
+    found = tfbundle("--help")
+    assert (found.status, found.errors) == (0, "")
+    for verb in OPTIONS:
+        assert f"\n    {verb} " in found.output
+    assert "exit status: 0 done" in found.output
+
+
+@pytest.mark.parametrize("verb", OPTIONS)
+def test_help_of_a_verb(tfbundle: Command, verb: str) -> None:
+    found = tfbundle(verb, "--help")
+    assert (found.status, found.errors) == (0, "")
+    for option in OPTIONS[verb].split():
+        assert f"\n  {option}" in found.output, option
+    assert f"\n  tfbundle {verb}" in found.output, "an example"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([verb, "--help"] for verb in OPTIONS)])
+def test_help_needs_no_numpy(arguments: list[str]) -> None:
+    script = (
+        "import sys\n"
+        "from tfbundle.cli import main\n"
+        f"try: main({arguments!r})\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'numpy', 'google.protobuf', 'crc32c', 'tqdm', 'ml_dtypes', 'tensorflow'} & set(sys.modules)))"
+    )
+    assert run_script(script).splitlines()[-1] == "[]"
+
+
+def test_version(tfbundle: Command) -> None:
+    assert tfbundle("--version").output == f"tfbundle {package.__version__}\n"
+
+
+# Exit statuses.
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nope"],
+        ["halve"],
+        ["halve", "a"],
+        ["halve", "a", "b", "c"],
+        ["halve", "a", "b", "--optimizer", "forget"],
+        ["halve", "a", "b", "--jobs", "many"],
+        ["ls"],
+        ["show", "a"],
+        ["verify", "--nope", "a"],
+    ],
+)
+def test_usage(tfbundle: Command, arguments: list[str]) -> None:
+    found = tfbundle(*arguments)
+    assert (found.status, found.output) == (2, "")
+    assert "usage: tfbundle" in found.errors
+
+
+@pytest.mark.parametrize("verb", ["ls", "verify"])
+def test_source_that_is_missing(tfbundle: Command, tmp_path: Path, verb: str) -> None:
+    missing = tmp_path / "missing"
+    tfbundle(verb, missing).check_error(3, f"{missing}: ", "Failed to find any matching files")
+    tfbundle(verb, tmp_path).check_error(3, str(tmp_path), "Couldn't find 'checkpoint' file or checkpoints")
+
+
+def test_no_jobs(tfbundle: Command, source: str, tmp_path: Path) -> None:
+    tfbundle("halve", source, tmp_path / "half", "--jobs", "0").check_error(2, "jobs")
+
+
+def test_damaged_index(tfbundle: Command, source: str, tmp_path: Path) -> None:
+    flip(f"{source}.index", 10)
+    for arguments in (
+        ["ls", source],
+        ["show", source, "x"],
+        ["verify", source],
+        ["halve", source, str(tmp_path / "h")],
+    ):
+        tfbundle(*arguments).check_error(4, f"{source}.index: block 0", "block checksum mismatch")
+
+
+def test_git_lfs_pointer(tfbundle: Command, source: str) -> None:
+    Path(f"{source}.index").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    tfbundle("ls", source).check_error(4, "Git LFS pointer", "git lfs pull")
+
+
+def test_unsupported(tfbundle: Command, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no checkpoint")
+    tfbundle("ls", tmp_path / "notes.txt").check_error(5, "neither a checkpoint's prefix nor one of its files")
+
+
+# Tracebacks.
+
+
+def test_debug_raises(source: str) -> None:
+    with pytest.raises(package.TensorNotFoundError):
+        main(["show", source, "missing", "--debug"])
+
+
+def test_bugs_raise(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ls_module, "print_table", lambda *_, **__: dict[str, str]()["a bug"])
+    with pytest.raises(KeyError, match="a bug"):
+        main(["ls", source])
+
+
+def test_traceback_with_debug_only(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    status, output, errors = run_tfbundle("ls", missing)
+    assert (status, output) == (3, "")
+    assert len(errors.splitlines()) == 1
+    status, output, errors = run_tfbundle("ls", missing, "--debug")
+    assert status != 0
+    assert "Traceback" in errors
+    assert "BundleNotFoundError" in errors
+
+
+# Terminals of any kind.
+
+
+def test_locale_without_unicode(tmp_path: Path) -> None:
+    source = write_hostile(tmp_path / "source")
+    plain = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": None}
+    for arguments in (
+        ["ls", source],
+        ["ls", source, "--json"],
+        ["verify", source],
+        ["show", source, "strings"],
+        ["halve", source, str(tmp_path / "half")],
+        ["demo"],
+    ):
+        status, output, errors = run_tfbundle(*arguments, **plain)
+        assert (status, errors) == (0, "")
+        assert output.isascii()
+        assert all(char.isprintable() for char in output.replace("\n", ""))
+    assert "\\u043a" in run_tfbundle("ls", source, **plain)[1]
+
+
+def test_closed_output(source: str) -> None:
+    script = (
+        "import os, sys; os.close(1); from tfbundle.cli import main; sys.exit(main(sys.argv[1:]) not in (0, 7, 141))"
+    )
+    assert run_script(script, "ls", source) == ""
+
+
+def test_relative_prefix_that_looks_like_an_option(
+    tfbundle: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    HandmadeBundle([floats("w", np.ones(3))]).write("./-odd")
+    assert tfbundle("ls", "--", "-odd").status == 0
+
+
+def test_console_script_and_module_agree(source: str, tfbundle: Command) -> None:
+    status, output, errors = run_tfbundle("ls", source)
+    found = tfbundle("ls", source)
+    assert (status, output, errors) == (found.status, found.output, found.errors)

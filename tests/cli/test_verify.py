@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.support.commands import HOSTILE_NAMES, Command, write_hostile
+from tests.support.handmade import flip
+
+
+def test_sound(tfbundle: Command, source: str) -> None:
+    found = tfbundle("verify", source)
+    assert (found.status, found.errors) == (0, "")
+    assert found.output == f"{source}: sound: 5 tensors, 2 shards, 132 B read, every checksum matches\n"
+
+
+def test_damage(tfbundle: Command, source: str) -> None:
+    flip(f"{source}.data-00000-of-00002", 0)
+    flip(f"{source}.data-00001-of-00002", 16)
+    found = tfbundle("verify", source)
+    assert (found.status, found.errors) == (1, "")
+    first, *lines = found.output.splitlines()
+    assert first == f"{source}: damaged: 2 of 5 tensors, 2 shards"
+    assert ["'dense/kernel'" in line for line in lines] == [True, False]
+    assert ["'labels'" in line for line in lines] == [False, True]
+
+
+def test_likely_cause(tfbundle: Command, source: str) -> None:
+    os.remove(f"{source}.data-00001-of-00002")
+    found = tfbundle("verify", source)
+    assert found.status == 1
+    assert found.output.splitlines()[-1].startswith("likely cause: a data file is missing")
+
+
+def test_damaged_index(tfbundle: Command, source: str) -> None:
+    flip(f"{source}.index", 10)
+    tfbundle("verify", source).check_error(4, "model.index")
+
+
+def test_json(tfbundle: Command, source: str) -> None:
+    sound = tfbundle("verify", source, "--json").json
+    assert (sound["ok"], sound["num_tensors"], sound["num_shards"], sound["nbytes"]) == (True, 5, 2, 132)
+    flip(f"{source}.data-00000-of-00002", 0)
+    found = tfbundle("verify", source, "--json")
+    assert found.status == 1
+    assert not found.json["ok"]
+    assert [damage["tensor"] for damage in found.json["damages"]] == ["dense/kernel"]
+
+
+def test_quiet(tfbundle: Command, source: str) -> None:
+    assert tfbundle("verify", source, "--quiet").output == ""
+    flip(f"{source}.data-00000-of-00002", 0)
+    found = tfbundle("verify", source, "--quiet")
+    assert (found.status, found.output, found.errors) == (1, "", "")
+
+
+def test_hostile_names(tfbundle: Command, tmp_path: Path) -> None:
+    source = write_hostile(tmp_path / "source")
+    data = Path(f"{source}.data-00000-of-00001")
+    data.write_bytes(bytes(data.stat().st_size))
+    found = tfbundle("verify", source)
+    found.check_printable()
+    assert found.status == 1
+    assert len(found.output.splitlines()) == 1 + len(HOSTILE_NAMES) + 1 + 1
+    assert len(tfbundle("verify", source, "--json").json["damages"]) == len(HOSTILE_NAMES) + 1

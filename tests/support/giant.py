@@ -1,0 +1,43 @@
+"""A checkpoint of one tensor as large as one likes, made without holding it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tfbundle.format.entries import BundleEntry, BundleHeader
+from tfbundle.format.index import encode_index
+from tfbundle.format.naming import data_filename, index_filename
+from tfbundle.sstable.checksum import crc32c, mask_crc32c
+
+_CHUNK_NBYTES = 1 << 20
+
+
+def write_giant(prefix: str | Path, nbytes: int, *, sparse: bool = False) -> str:
+    """Write a float32 tensor ``giant`` and return the prefix.
+
+    Args:
+        prefix: where.
+        nbytes: of payload, a multiple of 1 MiB.
+        sparse: whether the values are zeros that take no room on the disk; else they are small numbers that differ.
+    """
+    prefix = os.fspath(prefix)
+    chunk = bytes(_CHUNK_NBYTES) if sparse else _numbers()
+    crc = 0
+    with open(data_filename(prefix, 0, 1), "wb") as file:
+        for _ in range(nbytes // _CHUNK_NBYTES):
+            crc = crc32c(chunk, crc)
+            if not sparse:
+                file.write(chunk)
+        file.truncate(nbytes)
+    entry = BundleEntry(shape=(nbytes // 4,), size=nbytes, crc32c=mask_crc32c(crc))
+    with open(index_filename(prefix), "wb") as file:
+        encode_index(file.write, BundleHeader(), [(b"giant", entry)])
+    return prefix
+
+
+def _numbers() -> bytes:
+    import numpy as np
+
+    values = np.random.default_rng(0).normal(0, 0.05, _CHUNK_NBYTES // 4)
+    return values.astype("<f4").tobytes()
