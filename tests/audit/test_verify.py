@@ -1,102 +1,231 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import tfbundle
-from tests.support.bundles import entry_of, write_bundle
-from tests.support.handmade import HandmadeBundle, HandmadeTensor, flip, floats, integers, strings
+from tests.support.corpus import Item, v2_items
+from tests.support.handmade import (
+    FLOAT32,
+    HandmadeBundle,
+    HandmadeTensor,
+    files_of,
+    flip,
+    floats,
+    integers,
+    strings,
+)
 from tests.support.partitions import Piece, partitioned_bundle
-from tests.support.wire import shape_proto
-from tfbundle import BundleNotFoundError, FormatError, VerifyReport, verify
+from tests.support.requirements import corpus_root
+from tests.support.tables import masked_crc, write_table
+from tests.support.wire import entry_proto, shape_proto
+from tfbundle import BundleNotFoundError, FormatError, halve, verify
+from tfbundle.audit.verify import VerifyReport
 
-TENSORS = [floats("a", [1, 2, 3]), strings("b", [b"xy", b""]), integers("c", [4, 5]), floats("d", [])]
-DATA = ".data-00000-of-00001"
+BUNDLE = HandmadeBundle(
+    [
+        floats("a/kernel", np.arange(20)),
+        strings("labels", [b"cat", b"", b"dog"]),
+        integers("step", [5], gap=3),
+        floats("b/bias", [1, 2], shard=1),
+        floats("empty", [], shard=1),
+    ],
+    2,
+)
+SHARDS = (".data-00000-of-00002", ".data-00001-of-00002")
 
 
 @pytest.fixture
-def prefix(tmp_path: Path) -> str:
-    return HandmadeBundle(TENSORS).write(tmp_path / "m")
+def source(tmp_path: Path) -> str:
+    return BUNDLE.write(tmp_path / "model")
 
 
 def damaged(report: VerifyReport) -> dict[str, str]:
+    """Return the kind of each damage by tensor."""
+    assert report.ok == (not report.damages)
+    assert len({damage.tensor for damage in report.damages}) == len(report.damages)
     return {damage.tensor: damage.kind for damage in report.damages}
 
 
-def test_sound_bundle(prefix: str) -> None:
-    report = verify(prefix)
-    assert report == VerifyReport(prefix, 4, 1, 12 + 8 + 16, (), "")
+def test_sound(source: str, tmp_path: Path) -> None:
+    before = files_of(tmp_path)
+    report = verify(source)
+    assert report == VerifyReport(source, 5, 2, 80 + 13 + 8 + 8, (), "")
     assert report.ok
+    assert report.to_dict()["ok"]
+    assert files_of(tmp_path) == before
+
+
+def readable_items() -> list[Item]:
+    return [item for item in v2_items() if not any(tensor.error for tensor in item.tensors.values())]
+
+
+@pytest.mark.parametrize("item", readable_items() or [None], ids=lambda item: item.label if item else "no corpus")
+def test_corpus_is_sound(item: Item | None) -> None:
+    if item is None:
+        corpus_root()
+        return
+    assert damaged(verify(item.prefix)) == {}
 
 
 @pytest.mark.parametrize(
-    ("offset", "tensor", "kind"),
-    [(0, "a", "ChecksumError"), (11, "a", "ChecksumError"), (12, "b", "FormatError"), (15, "b", "ChecksumError"),
-     (19, "b", "ChecksumError"), (20, "c", "ChecksumError"), (35, "c", "ChecksumError")],
-)  # fmt: skip
-def test_one_flipped_byte(prefix: str, offset: int, tensor: str, kind: str) -> None:
-    flip(prefix + DATA, offset)
-    report = verify(prefix)
-    assert not report.ok
-    assert damaged(report).keys() == {tensor}
-    assert damaged(report)[tensor] in (kind, "ChecksumError", "FormatError")
+    ("shard", "offset", "tensor"), [(0, 0, "a/kernel"), (0, 79, "a/kernel"), (0, 96, "step"), (1, 7, "b/bias")]
+)
+def test_flipped_byte(source: str, shard: int, offset: int, tensor: str) -> None:
+    flip(source + SHARDS[shard], offset)
+    report = verify(source)
+    assert damaged(report) == {tensor: "ChecksumError"}
+    (damage,) = report.damages
+    for phrase in (source + SHARDS[shard], f"tensor '{tensor}'", "Checksum does not match"):
+        assert phrase in damage.message
     assert report.hint == ""
-    assert f"tensor {tensor!r}" in report.damages[0].message
-    assert prefix + DATA in report.damages[0].message
+    assert report.num_tensors == 5
 
 
-def test_checking_goes_on_after_damage(prefix: str) -> None:
-    flip(prefix + DATA, 0)
-    flip(prefix + DATA, 20)
-    assert damaged(verify(prefix)) == {"a": "ChecksumError", "c": "ChecksumError"}
+@pytest.mark.parametrize("offset", range(13))
+def test_flipped_byte_in_strings(source: str, offset: int) -> None:
+    flip(source + SHARDS[0], 80 + offset, 0x85)
+    report = verify(source)
+    assert list(damaged(report)) == ["labels"]
+    assert "tensor 'labels'" in report.damages[0].message
 
 
-def test_data_of_another_step(tmp_path: Path) -> None:
-    for step in (1, 2):
-        values = {name: np.full(3, step, np.float32) for name in "abc"}
-        tfbundle.save(tmp_path / f"m-{step}", values)
-    (tmp_path / "m-2.index").write_bytes((tmp_path / "m-1.index").read_bytes())
-    report = verify(tmp_path / "m-2")
-    assert len(report.damages) == 3
-    assert "of different steps, or the copy is partial" in report.hint
+def test_flipped_byte_in_a_gap(source: str) -> None:
+    flip(source + SHARDS[0], 94)
+    assert verify(source).ok
 
 
-def test_partial_copy(prefix: str) -> None:
-    data = Path(prefix + DATA)
-    data.write_bytes(data.read_bytes()[:5])
-    report = verify(prefix)
-    assert damaged(report) == {"a": "TruncatedError", "b": "TruncatedError", "c": "TruncatedError"}
-    assert "the copy is partial" in report.hint
+def test_damage_in_several_tensors(source: str) -> None:
+    """Does not stop at the first; not most of them, so nothing is likely."""
+    flip(source + SHARDS[0], 0)
+    flip(source + SHARDS[1], 0)
+    report = verify(source)
+    assert damaged(report) == {"a/kernel": "ChecksumError", "b/bias": "ChecksumError"}
+    assert [damage.tensor for damage in report.damages] == ["a/kernel", "b/bias"]
+    assert report.nbytes == 13 + 8
+    assert report.hint == ""
 
 
-def test_missing_shard(prefix: str) -> None:
-    Path(prefix + DATA).unlink()
-    report = verify(prefix)
-    assert set(damaged(report).values()) == {"BundleNotFoundError"}
-    assert "a data file is missing" in report.hint
+def test_wrong_checksum_of_no_bytes(tmp_path: Path) -> None:
+    bundle = HandmadeBundle([floats("w", [1]), floats("empty", [], crc=1)])
+    assert damaged(verify(bundle.write(tmp_path / "model"))) == {"empty": "ChecksumError"}
 
 
-def test_overlapping_payloads(tmp_path: Path) -> None:
-    payload = np.arange(4, dtype="<f4").tobytes()
-    rows = {b"a": entry_of(1, shape_proto(4), payload), b"b": entry_of(1, shape_proto(2), payload[4:12], 4)}
-    write_bundle(str(tmp_path / "m"), rows, [payload])
-    (damage,) = verify(tmp_path / "m").damages
-    assert (damage.tensor, damage.kind) == ("b", "FormatError")
-    assert "within that of tensor 'a'" in damage.message
+def test_missing_shard(source: str) -> None:
+    os.remove(source + SHARDS[1])
+    report = verify(source)
+    assert damaged(report) == {"b/bias": "BundleNotFoundError", "empty": "BundleNotFoundError"}
+    assert "missing" in report.hint
 
 
-def test_entry_that_does_not_decode(tmp_path: Path) -> None:
-    good = floats("good", [1])
-    rows = {b"bad": b"\xff\xff", b"good": good.placed(0)}
-    write_bundle(str(tmp_path / "m"), rows, [good.payload])
-    assert damaged(verify(tmp_path / "m")) == {"bad": "FormatError"}
+def test_every_shard_missing() -> None:
+    lenet = corpus_root() / "real" / "lingvo_index_only" / "lenet_test_model"
+    report = verify(lenet)
+    assert len(report.damages) == report.num_tensors == 23
+    assert "missing" in report.hint
 
 
-def test_tensor_without_bytes_has_a_checksum_too(tmp_path: Path) -> None:
-    prefix = HandmadeBundle([HandmadeTensor(b"z", 1, (0,), b"", crc=5)]).write(tmp_path / "m")
-    assert damaged(verify(prefix)) == {"z": "ChecksumError"}
+def test_data_of_another_step(source: str, tmp_path: Path) -> None:
+    later = HandmadeBundle(
+        [floats("a/kernel", np.arange(20) + 1), *BUNDLE.tensors[1:2], integers("step", [6], gap=3)], 2
+    )
+    later.write(tmp_path / "later")
+    os.replace(f"{tmp_path / 'later'}{SHARDS[0]}", source + SHARDS[0])
+    flip(source + SHARDS[1], 0)
+    report = verify(source)
+    assert damaged(report) == dict.fromkeys(("a/kernel", "b/bias", "step"), "ChecksumError")
+    assert "different steps" in report.hint
+
+
+def test_truncated_data(source: str) -> None:
+    os.truncate(source + SHARDS[0], 80)
+    report = verify(source)
+    assert damaged(report) == {"labels": "TruncatedError", "step": "TruncatedError"}
+    assert "Read less bytes than requested" in report.damages[0].message
+
+
+def test_git_lfs_pointer_for_a_shard(source: str) -> None:
+    Path(source + SHARDS[0]).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    report = verify(source)
+    assert damaged(report) == dict.fromkeys(("a/kernel", "labels", "step"), "FormatError")
+    assert all("git lfs pull" in damage.message for damage in report.damages)
+
+
+def write_rows(prefix: Path, rows: dict[bytes, bytes], data: bytes) -> str:
+    header = HandmadeBundle([]).header
+    Path(f"{prefix}.index").write_bytes(write_table([(b"", header), *sorted(rows.items())]))
+    Path(f"{prefix}.data-00000-of-00001").write_bytes(data)
+    return str(prefix)
+
+
+def float_row(nbytes: int, offset: int, shard: int = 0) -> bytes:
+    crc = int.from_bytes(masked_crc(bytes(nbytes)), "little")
+    return entry_proto(FLOAT32, shape_proto(nbytes // 4), nbytes, crc, offset, shard)
+
+
+def test_overlap(tmp_path: Path) -> None:
+    rows = {b"a": float_row(8, 4), b"b": float_row(8, 0), b"c": float_row(4, 12)}
+    report = verify(write_rows(tmp_path / "model", rows, bytes(16)))
+    assert damaged(report) == {"a": "FormatError"}
+    assert "starts at 4, within that of tensor 'b', 8 bytes from 0 on" in report.damages[0].message
+
+
+def test_every_overlap_is_told(tmp_path: Path) -> None:
+    rows = {b"a": float_row(16, 0), b"b": float_row(4, 4), b"c": float_row(4, 12)}
+    assert damaged(verify(write_rows(tmp_path / "model", rows, bytes(16)))) == {"b": "FormatError", "c": "FormatError"}
+
+
+def test_overlap_beside_other_damage(tmp_path: Path) -> None:
+    rows = {b"a": float_row(8, 0), b"b": float_row(8, 4), b"c": float_row(4, 12)}
+    report = verify(write_rows(tmp_path / "model", rows, bytes(12) + b"\1\0\0\0"))
+    assert damaged(report) == {"b": "FormatError", "c": "ChecksumError"}
+
+
+def test_entries_that_do_not_decode(tmp_path: Path) -> None:
+    rows = {
+        b"dtype": entry_proto(999, shape_proto(1), 4, 1),
+        b"proto": b"\xff",
+        b"shape": entry_proto(FLOAT32, shape_proto(1), 5, 1),
+        b"sound": float_row(8, 0),
+    }
+    report = verify(write_rows(tmp_path / "model", rows, bytes(8)))
+    assert damaged(report) == dict.fromkeys(("dtype", "proto", "shape"), "FormatError")
+    assert report.nbytes == 8
+
+
+def test_shard_that_does_not_exist(tmp_path: Path) -> None:
+    rows = {b"a": float_row(8, 0, shard=3), b"b": float_row(8, 0)}
+    assert list(damaged(verify(write_rows(tmp_path / "model", rows, bytes(8))))) == ["a"]
+
+
+def test_negative_offset(tmp_path: Path) -> None:
+    rows = {b"a": entry_proto(FLOAT32, shape_proto(2), 8, 1, -4), b"b": float_row(8, 0)}
+    assert damaged(verify(write_rows(tmp_path / "model", rows, bytes(8)))) == {"a": "FormatError"}
+
+
+def test_names_of_any_bytes(tmp_path: Path) -> None:
+    bundle = HandmadeBundle([HandmadeTensor(b"\xff\n", FLOAT32, (1,), bytes(4), crc=1)])
+    assert list(damaged(verify(bundle.write(tmp_path / "model")))) == ["\udcff\n"]
+
+
+def test_damaged_index(source: str) -> None:
+    flip(f"{source}.index", 10)
+    with pytest.raises(FormatError, match="block checksum mismatch"):
+        verify(source)
+
+
+def test_missing_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleNotFoundError):
+        verify(tmp_path / "missing")
+
+
+def test_what_halve_writes(source: str, tmp_path: Path) -> None:
+    halve(source, tmp_path / "half")
+    report = verify(tmp_path / "half")
+    assert report.ok
+    assert report.nbytes == 40 + 13 + 8 + 4
 
 
 def test_partition_with_a_gap(tmp_path: Path) -> None:
@@ -105,14 +234,3 @@ def test_partition_with_a_gap(tmp_path: Path) -> None:
     prefix = partitioned_bundle("w", values, 1, pieces, [0, 0]).write(tmp_path / "m")
     (damage,) = verify(prefix).damages
     assert "4 of 6 elements are stored" in damage.message
-
-
-def test_index_that_is_damaged_raises(prefix: str) -> None:
-    flip(prefix + ".index", 3)
-    with pytest.raises(FormatError, match="block checksum mismatch"):
-        verify(prefix)
-
-
-def test_nothing_there(tmp_path: Path) -> None:
-    with pytest.raises(BundleNotFoundError):
-        verify(tmp_path / "m")

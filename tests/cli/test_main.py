@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +12,7 @@ import pytest
 import tfbundle as package
 from tests.support.commands import Command, write_hostile
 from tests.support.handmade import HandmadeBundle, flip, floats
-from tests.support.processes import run_script, run_tfbundle
+from tests.support.processes import environment, run_script, run_tfbundle
 from tfbundle.cli import ls as ls_module
 from tfbundle.cli import main
 
@@ -111,6 +115,35 @@ def test_git_lfs_pointer(tfbundle: Command, source: str) -> None:
 def test_unsupported(tfbundle: Command, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no checkpoint")
     tfbundle("ls", tmp_path / "notes.txt").check_error(5, "neither a checkpoint's prefix nor one of its files")
+    os.mkfifo(tmp_path / "pipe.index")
+    tfbundle("ls", tmp_path / "pipe").check_error(5, "not a regular file")
+
+
+def test_missing_shard(tfbundle: Command, source: str, tmp_path: Path) -> None:
+    os.remove(f"{source}.data-00000-of-00002")
+    for arguments in (["show", source, "step"], ["halve", source, str(tmp_path / "half")]):
+        tfbundle(*arguments).check_error(3, "model.data-00000-of-00002", "No such file or directory", "shard 0 of 2")
+
+
+def test_target_that_cannot_be_made(tfbundle: Command, source: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    tfbundle("halve", source, tmp_path / "file" / "half").check_error(7, str(tmp_path / "file"))
+
+
+def test_interrupt(tfbundle: Command, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ls_module, "print_table", interrupt)
+    found = tfbundle("ls", source)
+    assert (found.status, found.output, found.errors) == (130, "", "")
+
+
+def test_termination_handler_is_put_back(tfbundle: Command, source: str) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    tfbundle("ls", source)
+    tfbundle("ls", "missing")
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 # Tracebacks.
@@ -122,7 +155,10 @@ def test_debug_raises(source: str) -> None:
 
 
 def test_bugs_raise(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ls_module, "print_table", lambda *_, **__: dict[str, str]()["a bug"])
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(ls_module, "print_table", fail)
     with pytest.raises(KeyError, match="a bug"):
         main(["ls", source])
 
@@ -159,11 +195,13 @@ def test_locale_without_unicode(tmp_path: Path) -> None:
     assert "\\u043a" in run_tfbundle("ls", source, **plain)[1]
 
 
-def test_closed_output(source: str) -> None:
-    script = (
-        "import os, sys; os.close(1); from tfbundle.cli import main; sys.exit(main(sys.argv[1:]) not in (0, 7, 141))"
-    )
-    assert run_script(script, "ls", source) == ""
+@pytest.mark.parametrize(("redirection", "status"), [(">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0), (">/dev/full", 7)])
+def test_output_that_goes_nowhere(source: str, redirection: str, status: int) -> None:
+    """As where a daemon starts the command."""
+    command = ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m", "tfbundle", "ls", source]
+    found = subprocess.run(command, capture_output=True, env=environment(), timeout=60, check=False)
+    assert found.returncode == status, found.stderr
+    assert b"Traceback" not in found.stderr
 
 
 def test_relative_prefix_that_looks_like_an_option(

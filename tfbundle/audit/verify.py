@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tfbundle.bundle.locate import PathLike
-from tfbundle.bundle.reader import BundleReader, open_bundle
+from tfbundle.bundle.reader import open_bundle
 from tfbundle.errors import (
     BundleError,
     BundleNotFoundError,
@@ -15,7 +15,7 @@ from tfbundle.errors import (
     FormatError,
     TruncatedError,
 )
-from tfbundle.format.extents import find_overlaps, sort_by_place
+from tfbundle.format.extents import Placed, find_overlaps, sort_by_place
 from tfbundle.format.naming import key_to_name
 
 _WRONG_STEP = "the index and the data files do not belong together: they are of different steps, or the copy is partial"
@@ -89,24 +89,26 @@ def verify(path: PathLike, /) -> VerifyReport:
     with open_bundle(path) as bundle:
         nbytes = 0
         errors: dict[str, BundleError] = {}
+        entries: list[Placed] = []
         for key in bundle.index:
             name = key_to_name(key)
             try:
+                entries.append((key, bundle.entry(name)))
                 bundle.check_slices(name)
                 nbytes += bundle.check_payload(name)
             except BundleError as error:
                 errors[name] = error
         damages = [Damage(name, type(error).__name__, str(error)) for name, error in errors.items()]
-        if not errors and not bundle.is_v1:  # else some entries may not decode, or have no place
-            damages += _find_overlaps(bundle)
+        if not bundle.is_v1:  # whose rows have no places
+            damages += _find_overlaps(entries)
         num_rows = len(bundle.index)
         hint = _hint(list(errors.values()), num_rows)
         num_tensors = num_rows if errors else len(bundle)
         return VerifyReport(bundle.prefix, num_tensors, bundle.index.header.num_shards, nbytes, tuple(damages), hint)
 
 
-def _find_overlaps(bundle: BundleReader) -> Iterator[Damage]:
-    for (first, first_entry), (second, second_entry) in find_overlaps(sort_by_place(bundle.index.items())):
+def _find_overlaps(entries: list[Placed]) -> Iterator[Damage]:
+    for (first, first_entry), (second, second_entry) in find_overlaps(sort_by_place(entries)):
         yield Damage(
             key_to_name(second),
             FormatError.__name__,

@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         previous = None  # not in the main thread
     try:
         status: int = options.run(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by who started us
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
