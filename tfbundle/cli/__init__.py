@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; those of the process by default.
 
     Example:
-        >>> main(["--version"])  # doctest: +SKIP
-        tfbundle 0.1.0
+        >>> main(["ls", "no/such/checkpoint"])
+        3
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        _give_up_output()
         return PIPE_CLOSED
     except Exception as error:
         found = status_of(error)
@@ -52,11 +52,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         hint = f"; tfbundle {options.verb} --help tells more" if found == USAGE else ""
         print(f"tfbundle: {explain_error(error)}{hint}", file=sys.stderr)
+        _give_up_output()
         return found
     finally:
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)
     return status
+
+
+def _give_up_output() -> None:
+    """Let the flush at exit succeed where standard output takes nothing any more; it has been told already."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _raise_exit(_signal: int, _frame: FrameType | None) -> None:
