@@ -84,3 +84,41 @@ def test_circles_end(tmp_path: Path) -> None:
     with open_bundle(tmp_path / "m") as bundle:
         lines = list(iter_tree_lines(bundle, decode_object_graph(graph)))
     assert lines == ["(root)", "  a (object 1)", "    back -> object 0", "    self -> object 1"]
+
+
+def test_children_named_twice_do_not_multiply(tfbundle: Command, tmp_path: Path) -> None:
+    """A small graph must not ask for any amount of output."""
+    import tfbundle as package
+    from tests.support.wire import bytes_field, varint_field
+
+    depth = 12
+    graph = b""
+    for number in range(1, depth + 1):
+        graph += bytes_field(1, 2 * bytes_field(1, varint_field(1, number) + bytes_field(2, b"x")))
+    package.save(tmp_path / "m", {"_CHECKPOINTABLE_OBJECT_GRAPH": graph + bytes_field(1, b"")})
+    lines = tfbundle("ls", "--tree", tmp_path / "m").output.splitlines()
+    assert len(lines) <= 1 + 2 * depth
+
+
+def test_names_cannot_harm_a_terminal(tfbundle: Command, tmp_path: Path) -> None:
+    import tfbundle as package
+    from tests.support.wire import bytes_field, varint_field
+
+    children = [bytes_field(1, varint_field(1, 1) + bytes_field(2, name)) for name in (b"\x1b[2J", b"two\nlines")]
+    attribute = bytes_field(2, bytes_field(3, b"key\x1b]0;t\x07"))
+    graph = bytes_field(1, b"".join(children)) + bytes_field(1, attribute)
+    package.save(tmp_path / "m", {"_CHECKPOINTABLE_OBJECT_GRAPH": graph})
+    found = tfbundle("ls", "--tree", tmp_path / "m")
+    found.check_printable()
+    assert found.output.splitlines() == [
+        "(root)",
+        r"  \x1b[2J (object 1): key\x1b]0;t\x07 (not stored)",
+        r"  two\nlines -> object 1",
+    ]
+
+
+def test_damaged_graph(tfbundle: Command, tmp_path: Path) -> None:
+    import tfbundle as package
+
+    package.save(tmp_path / "m", {"_CHECKPOINTABLE_OBJECT_GRAPH": b"\xff"})
+    tfbundle("ls", "--tree", tmp_path / "m").check_error(4, "TrackableObjectGraph not parseable")

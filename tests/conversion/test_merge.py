@@ -182,3 +182,34 @@ def test_impossible_requests(tmp_path: Path) -> None:
     v1 = corpus_root() / "synth" / "raw_v1_save_and_saveslices" / "save.v1"
     with pytest.raises(UnsupportedError, match="V1 checkpoint"):
         merge([v1], tmp_path / "m")
+
+
+@pytest.mark.parametrize("files", ["copy", "link", "move"])
+def test_shards_of_the_replaced_bundle_go(tmp_path: Path, files: Any) -> None:
+    pair = save_pair(tmp_path / "in")
+    tfbundle.halve(pair[0], tmp_path / "out" / "m", layout=Layout(shards=5))
+    merge(pair, tmp_path / "out" / "m", files=files, options=RunOptions("replace"))
+    shards = [name for name in files_of(tmp_path / "out") if ".data-" in name]
+    assert shards == ["m.data-00000-of-00002", "m.data-00001-of-00002"]
+    assert list(tfbundle.open(tmp_path / "out" / "m")) == ["a", "b"]
+
+
+@pytest.mark.parametrize("files", ["copy", "link", "move"])
+def test_slices_that_overlap(tmp_path: Path, files: Any) -> None:
+    for number in range(2):
+        with tfbundle.create(tmp_path / f"{number}") as writer:
+            writer.add_slice("w", np.ones(2, np.float32), shape=(4,), extents=((number, 2),))
+    before = files_of(tmp_path)
+    with pytest.raises(FormatError, match="Overlapping slices"):
+        merge([tmp_path / "0", tmp_path / "1"], tmp_path / "m", files=files)
+    assert files_of(tmp_path) == before
+
+
+@pytest.mark.parametrize("files", ["copy", "link", "move"])
+def test_shard_that_is_missing(tmp_path: Path, files: Any) -> None:
+    pair = save_pair(tmp_path)
+    (tmp_path / "2.data-00000-of-00001").unlink()
+    before = files_of(tmp_path)
+    with pytest.raises(tfbundle.BundleNotFoundError, match="No such file or directory: shard 0 of 1"):
+        merge(pair, tmp_path / "out" / "m", files=files)
+    assert files_of(tmp_path) == before

@@ -1,12 +1,17 @@
 """Damage of every kind, judged by TensorFlow and by this package: the same verdict, our class and our words.
 
 ``REFUSED`` has a row for each situation that both refuse, ``ACCEPTED`` for each leniency that both show,
-``DIFFERENCES`` for each where this package decides otherwise on purpose.
+``DIFFERENCES`` for each where this package decides otherwise on purpose, ``ABORTS`` for each that ends the process in
+which TensorFlow's reader meets it.
 """
 
 from __future__ import annotations
 
+import json
+import signal
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +71,12 @@ def index(contents: bytes) -> Make:
 
 GOOD_TABLE = write_table([(b"", HEADER), (b"t", PLAIN)])
 ROWS = plain_block([(b"", HEADER), (b"t", PLAIN)])
+
+BAD_HANDLES = (
+    frame(ROWS)
+    + frame(plain_block([(b"u", b"\xff")]))
+    + footer(varint(len(frame(ROWS))) + varint(len(plain_block([(b"u", b"\xff")]))))
+)
 
 
 def flipped(contents: bytes, position: int) -> bytes:
@@ -279,6 +290,34 @@ REFUSED = (
         ChecksumError,
         "Checksum does not match",
     ),
+    Row(
+        "checksum of 0 counts as any other",
+        bundle(entry_proto(FLOAT, shape_proto(2, 3), 24)),
+        "DataLossError",
+        ChecksumError,
+        "Checksum does not match",
+    ),
+    Row(
+        "more shards than files",
+        bundle(header=varint_field(1, 2) + bytes_field(3, varint_field(1, 1))),
+        "NotFoundError",
+        BundleNotFoundError,
+        "m.data-00000-of-00002: No such file or directory",
+    ),
+    Row(
+        "no shards",
+        bundle(header=bytes_field(3, varint_field(1, 1))),
+        "NotFoundError",
+        BundleNotFoundError,
+        "m.data-00000-of-00000: No such file or directory",
+    ),
+    Row(
+        "index block without handles",
+        index(BAD_HANDLES),
+        "DataLossError",
+        FormatError,
+        "bad block handle",
+    ),
     Row("overlapping slices", partition((0, 4), (3, 3)), "InternalError", FormatError, "Overlapping slices"),
     Row(
         "gap between slices",
@@ -365,6 +404,34 @@ DIFFERENCES: dict[str, tuple[Make, type[BundleError], str, int]] = {
         FLOAT,
     ),
 }
+
+ABORTS = {
+    "entry that does not parse": (bundle(b"\xff\xff"), "not parseable"),
+    "negative dimension": (bundle(entry_proto(FLOAT, shape_proto(-1), 24)), "Invalid tensor shape"),
+    "no dtype": (bundle(entry_of(0, shape_proto(2, 3), VALUES)), "unknown dtype 0"),
+    "unknown dtype": (bundle(entry_of(99, shape_proto(2, 3), VALUES)), "unknown dtype 99"),
+    "reference dtype": (bundle(entry_of(101, shape_proto(2, 3), VALUES)), "reference dtype 101"),
+}
+"""What TensorFlow's CheckpointReader does not survive, and our words."""
+
+READ_IN_CHILDREN = """
+import json, os, resource, sys
+from tensorflow.python.training import py_checkpoint_reader
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+statuses = []
+for prefix in sys.argv[1:]:
+    child = os.fork()
+    if not child:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        try:
+            py_checkpoint_reader.NewCheckpointReader(prefix).get_tensor("t")
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    statuses.append(os.waitstatus_to_exitcode(status))
+print(json.dumps(statuses))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -463,3 +530,55 @@ def test_frames_are_what_tensorflow_reads(tf: Any, tmp_path: Path) -> None:
     index(assemble_table([(b"u", ROWS)]))(prefix)
     assert frame(ROWS) in Path(prefix + ".index").read_bytes()
     assert np.array_equal(restore(tf, prefix, "t", FLOAT), FLOATS)
+
+
+def test_what_ends_tensorflow_is_an_error_here(tf: Any, tmp_path: Path) -> None:
+    makes = [*(make for make, _ in ABORTS.values()), bundle(), bundle(data=VALUES[:-1])]
+    prefixes = [str(tmp_path / str(number)) for number in range(len(makes))]
+    for prefix, make in zip(prefixes, makes, strict=True):
+        make(prefix)
+    command = [sys.executable, "-c", READ_IN_CHILDREN, *prefixes]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [*(-signal.SIGABRT for _ in ABORTS), 0, 1]
+    for prefix, (_, phrase) in zip(prefixes, ABORTS.values(), strict=False):
+        with pytest.raises(FormatError, match=phrase):
+            tfbundle.open(prefix)["t"]
+        report = tfbundle.verify(prefix)
+        assert [(damage.tensor, damage.kind) for damage in report.damages] == [("t", "FormatError")]
+        with pytest.raises(FormatError, match=phrase):
+            tfbundle.halve(prefix, tmp_path / "h")
+
+
+def test_keys_out_of_order(tf: Any, tmp_path: Path) -> None:
+    """TensorFlow does not find such a key, and does not know that something is wrong; here the index is damaged."""
+    prefix = str(tmp_path / "m")
+    rows = [(b"", HEADER), (b"u", PLAIN), (b"t", PLAIN)]
+    index(assemble_table([(b"u", plain_block(rows))]))(prefix)
+    with pytest.raises(tf.errors.NotFoundError, match="Key t not found"):
+        restore(tf, prefix, "t", FLOAT)
+    assert np.array_equal(restore(tf, prefix, "u", FLOAT), FLOATS)
+    with pytest.raises(FormatError, match="does not sort after"):
+        tfbundle.open(prefix)
+
+
+def test_payloads_that_overlap(tf: Any, tmp_path: Path) -> None:
+    """Both read them; to copy them would let a small file ask for any amount of output, so ``halve`` refuses."""
+    prefix = str(tmp_path / "m")
+    shared = entry_of(FLOAT, shape_proto(3), VALUES[12:], 12)
+    bundle(more={b"u": shared})(prefix)
+    for name, expected in (("t", FLOATS), ("u", FLOATS[1])):
+        assert np.array_equal(restore(tf, prefix, name, FLOAT), expected)
+        assert np.array_equal(tfbundle.open(prefix)[name], expected)
+    assert not tfbundle.verify(prefix).ok
+    with pytest.raises(FormatError, match="payload starts at 12, within that of tensor 't'"):
+        tfbundle.halve(prefix, tmp_path / "h")
+
+
+def test_size_of_strings_that_is_not_theirs(tmp_path: Path) -> None:
+    """Both read such strings; ``halve`` copies the bytes of an entry as they are, so there they must fit."""
+    prefix = str(tmp_path / "m")
+    bundle(text_entry(len(TEXTS) + 5), TEXTS + bytes(9))(prefix)
+    assert tfbundle.open(prefix)["t"].tolist() == [b"ab", b"c"]
+    assert not tfbundle.verify(prefix).ok
+    with pytest.raises(FormatError, match="bytes after its last string"):
+        tfbundle.halve(prefix, tmp_path / "h")
