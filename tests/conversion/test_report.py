@@ -26,7 +26,7 @@ def test_reports_of_a_cast_and_a_dropped_tensor() -> None:
     stats = CastStats(6, largest=2.0)
     plan = Plan(
         BundleHeader(),
-        (SourceRow(b"w\xff", source), SourceRow(b"s", text)),
+        (SourceRow(b"w\xff", source, "w"), SourceRow(b"s", text, "s")),
         (TargetRow(b"v", target, b"w\xff", (0,), (), cast=True),),
         {
             b"w\xff": TensorPlan(source, 24, Decision("cast", "float32")),

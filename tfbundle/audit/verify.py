@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tfbundle.bundle.locate import PathLike
-from tfbundle.bundle.reader import open_bundle
+from tfbundle.bundle.reader import BundleReader, open_bundle
 from tfbundle.errors import (
     BundleError,
     BundleNotFoundError,
@@ -100,19 +100,19 @@ def verify(path: PathLike, /) -> VerifyReport:
                 errors[name] = error
         damages = [Damage(name, type(error).__name__, str(error)) for name, error in errors.items()]
         if not bundle.is_v1:  # whose rows have no places
-            damages += _find_overlaps(entries)
+            damages += _find_overlaps(bundle, entries)
         num_rows = len(bundle.index)
         hint = _hint(list(errors.values()), num_rows)
         num_tensors = num_rows if errors else len(bundle)
         return VerifyReport(bundle.prefix, num_tensors, bundle.index.header.num_shards, nbytes, tuple(damages), hint)
 
 
-def _find_overlaps(entries: list[Placed]) -> Iterator[Damage]:
+def _find_overlaps(bundle: BundleReader, entries: list[Placed]) -> Iterator[Damage]:
     for (first, first_entry), (second, second_entry) in find_overlaps(sort_by_place(entries)):
         yield Damage(
             key_to_name(second),
             FormatError.__name__,
-            f"payload starts at {second_entry.offset}, within that of tensor {key_to_name(first)!r}, "
+            f"payload starts at {second_entry.offset}, within that of {bundle.index.label(first)}, "
             f"{first_entry.size} bytes from {first_entry.offset} on",
         )
 

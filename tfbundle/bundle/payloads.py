@@ -19,7 +19,6 @@ from tfbundle.errors import ChecksumError, FormatError, UnsupportedError
 from tfbundle.format.dtypes import STRING, data_type, numpy_dtype
 from tfbundle.format.entries import BundleEntry
 from tfbundle.format.index import BundleIndex
-from tfbundle.format.naming import key_to_name
 from tfbundle.format.payload_checksum import payload_checksum
 from tfbundle.format.strings import decode_strings, string_payload_nbytes
 from tfbundle.sstable.checksum import mask_crc32c, unmask_crc32c
@@ -117,7 +116,7 @@ class Payloads:
         try:
             return np.empty(entry.shape, numpy_dtype(entry.dtype))
         except ValueError as error:  # empty, but with other dimensions too large, or too many of them
-            part = f"tensor {key_to_name(key)!r}"
+            part = self._index.label(key)
             raise UnsupportedError(f"{part} of shape {list(entry.shape)}: {error}", self._shards.prefix) from error
 
     def _to_native(self, array: NDArray[Any], entry: BundleEntry) -> None:
@@ -165,4 +164,4 @@ class Payloads:
 
     def _locate(self, error: FormatError, key: bytes, entry: BundleEntry) -> FormatError:
         """Add to an error which file and tensor it is about."""
-        return error.add_path(self._shards.path(entry.shard_id), f"tensor {key_to_name(key)!r}")
+        return error.add_path(self._shards.path(entry.shard_id), self._index.label(key))

@@ -103,7 +103,7 @@ class V1Payloads:
             dtype = data_type(entry.dtype)
             values = decode_values(value, dtype, entry.shape)
         except FormatError as error:
-            raise error.add_path(self._files[stored.table].path, f"tensor {key_to_name(key)!r}") from error
+            raise error.add_path(self._files[stored.table].path, self._index.label(key)) from error
         return values if dtype == STRING else values.view(numpy_dtype(entry.dtype))
 
 

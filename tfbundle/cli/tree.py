@@ -33,13 +33,15 @@ def iter_tree_lines(bundle: BundleReader, graph: Sequence[TrackableObject]) -> I
     slots = _slots_by_variable(graph)
     places = _nearest_places(graph)
     yield "(root)"
+    drawn = {0}
     waiting = [(number, name, 1, 0) for name, number in reversed(graph[0].children)] if graph else []
     while waiting:
         number, name, depth, parent = waiting.pop()
         indent = "  " * depth
-        if places[number] != (parent, name):
+        if number in drawn or places[number] != (parent, name):
             yield f"{indent}{escape(name)} -> object {number}"
             continue
+        drawn.add(number)
         values = ", ".join(_describe(bundle, key) for key in graph[number].checkpoint_keys)
         label = f"{indent}{escape(name)} (object {number})"
         yield f"{label}: {values}" if values else label

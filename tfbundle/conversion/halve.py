@@ -83,7 +83,9 @@ def halve(
             if not options.dry_run:
                 check_target(prefix, plan.header.num_shards, options.if_exists, storage)
                 with readable_bundle(bundle, prefix) as readable:
-                    plan = plan if readable is bundle else _plan(readable, selection, layout)
+                    if readable is not bundle:  # string sizes are only known now, and so where data files end
+                        plan = _plan(readable, selection, layout)
+                        check_target(prefix, plan.header.num_shards, options.if_exists, storage)
                     stats = carry_out(plan, readable.open_shards(), prefix, storage, policy=policy, options=options)
                 notes += record_checkpoint(bundle.prefix, prefix, storage)
         except FormatError as error:

@@ -108,5 +108,4 @@ def _check_source(row: SourceRow, crc: int) -> None:
     entry = row.entry
     if mask_crc32c(crc) != entry.crc32c:
         reason = f"{WRONG_CHECKSUM} (shard {entry.shard_id})"
-        part = f"tensor {key_to_name(row.key)!r}"
-        raise ChecksumError(reason, "", part, entry.offset, unmask_crc32c(entry.crc32c), crc)
+        raise ChecksumError(reason, "", row.label, entry.offset, unmask_crc32c(entry.crc32c), crc)

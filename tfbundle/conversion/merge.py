@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader, open_bundle
-from tfbundle.bundle.writer import check_target, publish_index, target_prefix
+from tfbundle.bundle.writer import check_target, publish_index, remove_stale_shards, target_prefix
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.conversion.beside import record_checkpoint
 from tfbundle.conversion.halve import check_not_same
@@ -75,7 +75,7 @@ def merge(
             (``…_temp/part-00000-of-00002.index``) stands for all of them.
         target: a prefix, or a directory in which the result takes the first input's name.
         files: ``"copy"`` leaves the inputs as they are; ``"link"`` makes hard links to their data files;
-            ``"move"`` takes the data files over and removes the inputs, as TensorFlow does.
+            ``"move"`` takes the data files over and removes the inputs' indexes, as TensorFlow does.
         layout: other shards than those of the inputs; for ``"copy"`` only.
         options: threads, overwriting, progress.
 
@@ -202,6 +202,8 @@ def _take_files(
         for number, shard in enumerate(shards):
             stage.link(shard.path, data_filename(prefix, number, len(shards)))
         publish_index(stage, prefix, index.header, index)
+    if options.if_exists == "replace":
+        remove_stale_shards(prefix, len(shards), storage)
     if files == "move":
         for bundle in bundles:
             storage.remove(index_filename(bundle.prefix))

@@ -123,10 +123,17 @@ class Edits:
 
 
 class SourceRow(NamedTuple):
-    """A row that is read."""
+    """A row that is read.
+
+    Attributes:
+        key: its key in the source's index.
+        entry: its entry there.
+        label: what errors call it.
+    """
 
     key: bytes
     entry: BundleEntry
+    label: str
 
 
 class TensorPlan(NamedTuple):

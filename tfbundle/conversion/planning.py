@@ -58,7 +58,7 @@ def plan_halve(
             partitioned tensor do not make it up.
     """
     entries = dict(index.items())  # decoded once
-    sources = tuple(SourceRow(*row) for row in sort_by_place(entries.items()))
+    sources = tuple(SourceRow(*row, index.label(row[0])) for row in sort_by_place(entries.items()))
     _check_places(sources, shard_nbytes)
     slices = {key: index.slice_rows(key) for key, entry in entries.items() if entry.slices}
     tensors = {}
@@ -106,14 +106,15 @@ def _iter_writes(targets: Sequence[TargetRow], edits: Edits) -> Iterator[Write]:
 
 def _check_places(sources: Sequence[SourceRow], shard_nbytes: Sequence[int]) -> None:
     """Refuse payloads outside their shard, and payloads that share bytes, which no writer makes."""
-    for key, entry in sources:
-        _check_place(f"tensor {key_to_name(key)!r}", entry, shard_nbytes)
-    for (first, first_entry), (second, second_entry) in find_overlaps(sources):
+    for row in sources:
+        _check_place(row.label, row.entry, shard_nbytes)
+    labels = {row.key: row.label for row in sources}
+    for (first, first_entry), (second, second_entry) in find_overlaps((row.key, row.entry) for row in sources):
         raise FormatError(
-            f"payload starts at {second_entry.offset}, within that of tensor {key_to_name(first)!r}, "
+            f"payload starts at {second_entry.offset}, within that of {labels[first]}, "
             f"{first_entry.size} bytes from {first_entry.offset} on",
             "",
-            f"tensor {key_to_name(second)!r}",
+            labels[second],
         )
 
 
@@ -142,7 +143,7 @@ def _iter_targets(
     position = {row.key: number for number, row in enumerate(sources)}
     tensor_of = {slice_key: key for key, rows in slices.items() for slice_key, _ in rows}
     joined: set[bytes] = set()
-    for number, (key, entry) in enumerate(sources):
+    for number, (key, entry, _) in enumerate(sources):
         tensor = tensor_of.get(key, key)
         cast = tensors[tensor].decision.action == "cast"
         if tensors[tensor].decision.action == "drop" or tensor in joined:

@@ -39,7 +39,7 @@ def readable_bundle(bundle: BundleReader, target_prefix: str) -> Iterator[Bundle
 def pack_index(index: BundleIndex) -> tuple[BundleIndex, list[int]]:
     """Return an index in which every row has a place, one after the other in one shard, and that shard's size.
 
-    That is how ``readable_bundle`` lays out its copy, so that a plan can be made without it.
+    A plan can be made of that without a copy. Sizes of strings are the least they can be: the tables tell no others.
     """
     rows: dict[bytes, bytes] = {}
     end = 0

@@ -37,7 +37,7 @@ class BundleIndex(Mapping[bytes, BundleEntry]):
     def __init__(self, header: BundleHeader, rows: dict[bytes, bytes]) -> None:
         self.header = header
         self.rows = rows
-        self._slice_keys: frozenset[bytes] | None = None
+        self._slice_labels: dict[bytes, str] | None = None
 
     def __getitem__(self, key: bytes) -> BundleEntry:
         data = self.rows[key]
@@ -85,20 +85,29 @@ class BundleIndex(Mapping[bytes, BundleEntry]):
 
     def tensor_keys(self) -> Iterator[bytes]:
         """Yield the keys of tensors: all rows but the slices that some partitioned tensor lists."""
-        slice_keys = self._find_slice_keys()
-        return (key for key in self.rows if key not in slice_keys)
+        slices = self._find_slices()
+        return (key for key in self.rows if key not in slices)
 
-    def _find_slice_keys(self) -> frozenset[bytes]:
-        if self._slice_keys is None:
-            self._slice_keys = frozenset(self._iter_slice_keys())
-        return self._slice_keys
+    def label(self, key: bytes) -> str:
+        """Return how an error calls a row: the tensor, and for a slice also which one."""
+        try:
+            return self._find_slices().get(key, f"tensor {key_to_name(key)!r}")
+        except FormatError:  # another row is damaged
+            return f"tensor {key_to_name(key)!r}"
 
-    def _iter_slice_keys(self) -> Iterator[bytes]:
+    def _find_slices(self) -> dict[bytes, str]:
+        """Return the labels of all slices, by key."""
+        if self._slice_labels is None:
+            self._slice_labels = dict(self._iter_slices())
+        return self._slice_labels
+
+    def _iter_slices(self) -> Iterator[tuple[bytes, str]]:
         if not any(key.startswith(_SLICE_KEY_START) for key in self.rows):
             return
         for key, entry in self.items():
             for extents in entry.slices:
-                yield encode_slice_key(key, extents)
+                label = f"tensor {key_to_name(key)!r}, slice {format_slice(extents)}"
+                yield encode_slice_key(key, extents), label
 
 
 def decode_index(table: TableReader) -> BundleIndex:
