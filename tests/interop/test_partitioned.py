@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import tfbundle
+from tests.support.corpus import Item, v2_items
 from tests.support.requirements import corpus_root, tensorflow
-from tfbundle import Layout, Selection, halve
+from tfbundle import CastPolicy, Layout, Selection, halve
 from tfbundle.format.slices import format_slice
 
 SHAPE = (7, 6)
@@ -139,3 +140,29 @@ def test_gap_matters_only_where_it_is_read(tmp_path: Path) -> None:
     halve(item / "only_one_row_only", tmp_path / "h", layout=Layout("keep"))
     with tfbundle.open(tmp_path / "h") as bundle:
         assert np.array_equal(bundle.read("one_row_only", 4), full[4].astype(np.float16))
+
+
+def sliced_items() -> list[Item]:
+    """Every V2 checkpoint of the corpus that has slices, but for those with a gap."""
+    gaps = ("raw_slices_v2:all", "raw_slices_v2:only_one_row_only")
+    return [item for item in v2_items() if item.table["slice_entries"] and item.label not in gaps]
+
+
+def test_corpus_has_sliced_checkpoints() -> None:
+    corpus_root()
+    assert len(sliced_items()) >= 10
+
+
+@pytest.mark.parametrize("item", sliced_items(), ids=lambda item: item.label)
+def test_every_sliced_checkpoint_of_the_corpus(tf: Any, item: Item, tmp_path: Path) -> None:
+    halve(item.prefix, tmp_path / "h", selection=Selection(optimizer="cast"), policy=CastPolicy("inf"))
+    reader = tf.train.load_checkpoint(str(tmp_path / "h"))
+    with tfbundle.open(item.prefix) as before, tfbundle.open(tmp_path / "h") as after:
+        for name, info in before.entries.items():
+            original = expected = before[name]
+            if info.dtype == "float32":
+                expected = tf.cast(original, tf.float16).numpy()
+                assert np.array_equal(reader.get_tensor(name), expected), name
+            elif not info.slices:
+                assert after.payload(name) == before.payload(name), name
+            assert np.array_equal(after[name], expected), name
