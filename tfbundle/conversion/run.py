@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -18,8 +17,6 @@ from tfbundle.conversion.progress import NoProgress, Progress
 from tfbundle.format.naming import data_filename
 from tfbundle.storage.base import ReadableFile, Stage, Storage, staging
 
-_MAX_DEFAULT_JOBS = 4
-
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -27,7 +24,8 @@ class RunOptions:
 
     Attributes:
         if_exists: ``"error"`` refuses a target that is there; ``"replace"`` puts the new bundle in its place.
-        jobs: number of threads; None for one a processor, at most 4. The output does not depend on it.
+        jobs: number of threads; the output does not depend on it. More than one helps where reading or writing has to
+            wait, as on a network file system; the cast itself consists of calls too short for threads to share well.
         dry_run: decide and plan only; nothing is written and no payload is read.
         progress: is told how far the run has come.
 
@@ -35,23 +33,18 @@ class RunOptions:
         ValueError: fewer than one job.
 
     Example:
-        >>> RunOptions(jobs=2).num_workers
+        >>> RunOptions(jobs=2).jobs
         2
     """
 
     if_exists: IfExists = "error"
-    jobs: int | None = None
+    jobs: int = 1
     dry_run: bool = False
     progress: Progress = field(default_factory=NoProgress)
 
     def __post_init__(self) -> None:
-        if self.jobs is not None and self.jobs < 1:
+        if self.jobs < 1:
             raise ValueError(f"jobs is {self.jobs}, expected at least 1")
-
-    @property
-    def num_workers(self) -> int:
-        """Number of threads that ``jobs`` stands for."""
-        return self.jobs or min(os.cpu_count() or 1, _MAX_DEFAULT_JOBS)
 
 
 def carry_out(
@@ -107,7 +100,7 @@ def _stage_shards(stage: Stage, prefix: str, plan: Plan) -> tuple[str, ...]:
 
 def _run(context: StepContext, plan: Plan, ledger: Ledger, options: RunOptions) -> None:
     progress = options.progress
-    num_workers = min(options.num_workers, max(1, len(plan.steps)))
+    num_workers = min(options.jobs, max(1, len(plan.steps)))
     progress.start(plan.source_nbytes)
     try:
         with ExitStack() as stack:
