@@ -44,15 +44,26 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("source", metavar="SRC", help="the checkpoint to convert")
     parser.add_argument("target", metavar="DST", help="where the result goes: a prefix, or a directory")
-    which = parser.add_argument_group("which tensors")
-    which.add_argument(
-        "--keep", metavar="PAT", action="append", default=[], help="leave these in their dtype (repeatable)"
+    _add_selection(parser.add_argument_group("which tensors"))
+    how = parser.add_argument_group("how")
+    _add_treatment(how)
+    add_layout_options(how)
+    add_run_options(how)
+    how.add_argument("--dry-run", action="store_true", help="say what would be done; read no payload, write nothing")
+    add_output_options(parser.add_argument_group("output"))
+    parser.set_defaults(run=run)
+
+
+def _add_selection(group: Any) -> None:
+    """Add the options that ``Selection`` has."""
+    patterns = (
+        ("--keep", "leave these in their dtype (repeatable)"),
+        ("--only", "cast only these (repeatable)"),
+        ("--drop", "leave these out of the result (repeatable)"),
     )
-    which.add_argument("--only", metavar="PAT", action="append", default=[], help="cast only these (repeatable)")
-    which.add_argument(
-        "--drop", metavar="PAT", action="append", default=[], help="leave these out of the result (repeatable)"
-    )
-    which.add_argument(
+    for option, text in patterns:
+        group.add_argument(option, metavar="PAT", action="append", default=[], help=text)
+    group.add_argument(
         "--rename",
         metavar="FROM=TO",
         action="append",
@@ -61,33 +72,31 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="give names that begin with FROM the beginning TO instead; after re:, FROM is a regular expression, and "
         "TO may refer to its groups (repeatable, in order)",
     )
-    which.add_argument(
+    group.add_argument(
         "--optimizer",
         choices=("keep", "cast", "drop"),
         default="keep",
         help="what to do with optimizer state such as Adam's moments: keep it float32 (the default, since float16 "
         "turns small second moments into zero), cast it like any tensor, or drop it",
     )
-    how = parser.add_argument_group("how")
-    how.add_argument(
+
+
+def _add_treatment(group: Any) -> None:
+    """Add the options that say what becomes of values and of slices."""
+    group.add_argument(
         "--on-overflow",
         choices=("error", "inf", "clamp"),
         default="error",
         help="what to do with finite values beyond 65504: refuse (the default), store infinity as tf.cast does, or "
         "store 65504",
     )
-    how.add_argument(
+    group.add_argument(
         "--slices",
         choices=("join", "keep"),
         default="join",
         help="what to do with partitioned tensors that are cast: make each one plain tensor (the default, since "
         "TensorFlow cannot put float16 slices together), or keep the slices for a graph with the same partitions",
     )
-    add_layout_options(how)
-    add_run_options(how)
-    how.add_argument("--dry-run", action="store_true", help="say what would be done; read no payload, write nothing")
-    add_output_options(parser.add_argument_group("output"))
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

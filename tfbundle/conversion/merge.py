@@ -95,10 +95,7 @@ def merge(
         2
     """
     storage = LocalStorage()
-    if files not in get_args(Files):
-        raise ValueError(f"files is {files!r}, expected one of {get_args(Files)}")
-    if files != "copy" and layout != Layout():
-        raise ValueError("only copied data can be laid out anew; leave out --link and --move, or the shard options")
+    _check_request(files, layout)
     with ExitStack() as stack:
         bundles = [
             stack.enter_context(open_bundle(path, storage=storage))
@@ -123,6 +120,13 @@ def merge(
         return MergeReport(names, prefix, len(plan.tensors), plan.header.num_shards, nbytes)
 
 
+def _check_request(files: Files, layout: Layout) -> None:
+    if files not in get_args(Files):
+        raise ValueError(f"files is {files!r}, expected one of {get_args(Files)}")
+    if files != "copy" and layout != Layout():
+        raise ValueError("only copied data can be laid out anew; leave out --link and --move, or the shard options")
+
+
 def _expand_parts(path: str, storage: Storage) -> list[str]:
     """Return the parts of an unfinished save that a directory holds, or the path itself."""
     names = storage.list_directory(path) if storage.is_directory(path) else []
@@ -133,7 +137,7 @@ def _expand_parts(path: str, storage: Storage) -> list[str]:
 def _check_input(bundle: BundleReader, prefix: str, storage: Storage) -> None:
     if bundle.is_v1:
         raise UnsupportedError(
-            "a V1 checkpoint cannot be merged; halve --only nothing makes a bundle of it", bundle.prefix
+            "a V1 checkpoint cannot be merged; halve --keep '*' makes a bundle of it that can", bundle.prefix
         )
     check_not_same(bundle, prefix, storage)
 

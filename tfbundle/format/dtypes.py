@@ -47,12 +47,6 @@ class DataType:
         """Whether the payload is the elements' bytes and nothing else."""
         return self.nbytes > 0
 
-    @property
-    def enum_name(self) -> str:
-        """Name of the enum value, such as ``"DT_FLOAT"``."""
-        special = {"float32": "FLOAT", "float64": "DOUBLE", "float16": "HALF"}
-        return "DT_" + special.get(self.name, self.name.upper())
-
 
 def _numeric(number: int, name: str, storage: str, *, native: bool = True, bits: int = 8) -> DataType:
     nbytes = np.dtype(storage).itemsize
