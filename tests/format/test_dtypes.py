@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.requirements import tensorflow
+from tests.support.requirements import tensorflow, tensorflow_module
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.dtypes import (
     DATA_TYPES,
