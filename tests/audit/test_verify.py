@@ -139,6 +139,14 @@ def test_data_of_another_step(source: str, tmp_path: Path) -> None:
     assert "different steps" in report.hint
 
 
+def test_one_tensor_is_not_most_of_them(tmp_path: Path) -> None:
+    source = HandmadeBundle([floats("w", [1, 2])]).write(tmp_path / "model")
+    flip(f"{source}.data-00000-of-00001", 0)
+    report = verify(source)
+    assert damaged(report) == {"w": "ChecksumError"}
+    assert report.hint == ""
+
+
 def test_truncated_data(source: str) -> None:
     os.truncate(source + SHARDS[0], 80)
     report = verify(source)

@@ -139,11 +139,17 @@ def test_interrupt(tfbundle: Command, source: str, monkeypatch: pytest.MonkeyPat
     assert (found.status, found.output, found.errors) == (130, "", "")
 
 
-def test_termination_handler_is_put_back(tfbundle: Command, source: str) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    tfbundle("ls", source)
-    tfbundle("ls", "missing")
-    assert signal.getsignal(signal.SIGTERM) is before
+@pytest.mark.parametrize("name", ["", "missing"])
+def test_termination_handler_is_put_back(tfbundle: Command, source: str, name: str) -> None:
+    def handler(*_: object) -> None:
+        pass
+
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        tfbundle("ls", source + name)
+        assert signal.getsignal(signal.SIGTERM) is handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 # Tracebacks.

@@ -31,7 +31,9 @@ def test_json_and_quiet(tfbundle: Command, pair: list[Path], tmp_path: Path) -> 
         "num_tensors": 2,
         "num_shards": 2,
         "nbytes": 20,
+        "notes": [],
     }
+    assert "other/checkpoint names it as the latest" in tfbundle("merge", *pair, tmp_path / "other" / "both").output
     found = tfbundle("merge", *pair, tmp_path / "both", "--force", "--quiet", "--shards", "1")
     assert (found.status, found.output, found.errors) == (0, "", "")
     assert (tmp_path / "both.data-00000-of-00001").stat().st_size == 20

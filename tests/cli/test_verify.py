@@ -54,7 +54,7 @@ def test_quiet(tfbundle: Command, source: str) -> None:
 
 
 def test_hostile_names(tfbundle: Command, tmp_path: Path) -> None:
-    source = write_hostile(tmp_path / "source")
+    source = write_hostile(tmp_path / "\x1b[1m source \u202e")
     data = Path(f"{source}.data-00000-of-00001")
     data.write_bytes(bytes(data.stat().st_size))
     found = tfbundle("verify", source)

@@ -429,6 +429,60 @@ def test_failing_rename(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert all_below(tmp_path) == before
 
 
+def test_interrupt_just_after_a_file_was_made(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_file = os.open
+
+    def open_and_interrupt(path: str, flags: int, mode: int = 0o777) -> int:
+        descriptor = open_file(path, flags, mode)
+        if flags & os.O_CREAT:
+            os.close(descriptor)
+            raise KeyboardInterrupt
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_and_interrupt)
+    before = all_below(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        halve(source, tmp_path / "new" / "half")
+    assert all_below(tmp_path) == before
+
+
+def test_interrupt_just_after_a_directory_was_made(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = os.mkdir
+
+    def make_and_interrupt(path: str, mode: int = 0o777) -> None:
+        make(path, mode)
+        raise KeyboardInterrupt
+
+    before = all_below(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "mkdir", make_and_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            halve(source, tmp_path / "new" / "half")
+    assert all_below(tmp_path) == before
+
+
+@pytest.mark.parametrize("suffix", BUNDLE.files())
+def test_interrupt_just_after_a_file_was_published(
+    source: str, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing, or all of it, but never an index without its data."""
+    rename = os.rename
+
+    def rename_and_interrupt(old: str, new: str) -> None:
+        rename(old, new)
+        if new.endswith(suffix):
+            raise KeyboardInterrupt
+
+    before = all_below(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", rename_and_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            halve(source, tmp_path / "new" / "half")
+    assert all_below(tmp_path) == before or bundle_files(tmp_path / "new" / "half") == BUNDLE.halved().files()
+
+
 def test_directory_that_is_a_file(source: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     before = all_below(tmp_path)

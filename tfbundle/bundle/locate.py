@@ -193,7 +193,7 @@ def _explain_missing(path: str, storage: Storage) -> Exception:
         )
     known = [name.removesuffix(INDEX_SUFFIX) for name in names if name.endswith(INDEX_SUFFIX)]
     close = difflib.get_close_matches(base, known, 3) or known[:3]
-    hint = f"there is {', '.join(close)}" if close else "expected a prefix, a file of a checkpoint, or its directory"
+    hint = f"found {', '.join(close)}" if close else "expected a prefix, a file of a checkpoint, or its directory"
     return BundleNotFoundError(f"Failed to find any matching files; {hint}", path)
 
 

@@ -22,7 +22,8 @@ TensorFlow never casts on restore: the variables that read the result must be fl
 _EPILOG = """\
 A pattern PAT is a shell glob in which * also matches /, or a regular expression after `re:`
 which may match anywhere in the name. A TF2 key may be given without its closing
-/.ATTRIBUTES/VARIABLE_VALUE. A pattern that matches nothing is an error.
+/.ATTRIBUTES/VARIABLE_VALUE. A pattern that matches nothing is an error. --drop goes before
+--optimizer drop, that before --keep, that before --only, and all before --optimizer keep.
 
 examples:
   tfbundle halve model.ckpt-1000 half/model.ckpt-1000
@@ -149,7 +150,9 @@ def print_summary(report: HalveReport) -> None:
 def _action_lines(report: HalveReport) -> list[tuple[str, str]]:
     cast = report.select("cast")
     nbytes = sum(tensor.target_nbytes for tensor in cast)
-    lines = [("cast", f"{plural(len(cast), 'tensor')} float32 -> float16, {format_nbytes(nbytes)}")]
+    lines = [
+        ("cast", f"{plural(len(cast), 'tensor')} float32 -> float16, {format_nbytes(nbytes)}" if cast else "nothing")
+    ]
     labels: tuple[tuple[Action, str, str], ...] = (
         ("keep", "kept", "float32"),
         ("copy", "copied", "of other dtypes"),

@@ -68,4 +68,6 @@ def run(options: argparse.Namespace) -> int:
             f"wrote {escape(report.target)}: {plural(report.num_tensors, 'tensor')}, {format_nbytes(report.nbytes)} "
             f"in {plural(report.num_shards, 'shard')}, from {plural(len(report.sources), 'checkpoint')}"
         )
+        for note in report.notes:
+            print(f"note: {escape(note)}")
     return 0

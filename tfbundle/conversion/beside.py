@@ -29,7 +29,7 @@ def record_checkpoint(source_prefix: str, target_prefix: str, storage: Storage) 
     Paths are written relative to the directory, so that it can be moved.
 
     Returns:
-        A note if a file that is there could not be understood; it is then left alone.
+        A note that says so; or that a file which is there could not be understood, and was left alone.
     """
     directory, base = os.path.split(target_prefix)
     if os.path.realpath(directory) == os.path.realpath(os.path.dirname(source_prefix)):
@@ -43,4 +43,4 @@ def record_checkpoint(source_prefix: str, target_prefix: str, storage: Storage) 
     with staging(storage, replace=True) as stage:
         stage.create(path).write_at(0, text.encode())
         stage.publish(last=path)
-    return []
+    return [f"{path} names it as the latest checkpoint"]

@@ -78,7 +78,8 @@ def halve(
         check_not_same(bundle, prefix, storage)
         try:
             plan = _plan(bundle, selection, layout)
-            notes = surroundings_notes(bundle.prefix, storage)
+            casts = any(row.cast for row in plan.targets)
+            notes = surroundings_notes(bundle.prefix, storage) if casts else []
             stats: Mapping[bytes, CastStats] = {}
             if not options.dry_run:
                 check_target(prefix, plan.header.num_shards, options.if_exists, storage)

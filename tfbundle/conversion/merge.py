@@ -47,6 +47,7 @@ class MergeReport:
         num_tensors: how many tensors it has.
         num_shards: how many data files.
         nbytes: bytes of payload.
+        notes: what the user should know beyond the numbers.
     """
 
     sources: tuple[str, ...]
@@ -54,6 +55,7 @@ class MergeReport:
     num_tensors: int
     num_shards: int
     nbytes: int
+    notes: tuple[str, ...] = ()
 
 
 def merge(
@@ -114,10 +116,10 @@ def merge(
             carry_out(plan, shards, prefix, storage, policy=CastPolicy(), options=options)
         else:
             _take_files(bundles, index, shards, prefix, files, options)
-        record_checkpoint(bundles[0].prefix, prefix, storage)
+        notes = record_checkpoint(bundles[0].prefix, prefix, storage)
         nbytes = sum(row.entry.size for row in plan.targets)
         names = tuple(bundle.prefix for bundle in bundles)
-        return MergeReport(names, prefix, len(plan.tensors), plan.header.num_shards, nbytes)
+        return MergeReport(names, prefix, len(plan.tensors), plan.header.num_shards, nbytes, tuple(notes))
 
 
 def _check_request(files: Files, layout: Layout) -> None:

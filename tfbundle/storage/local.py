@@ -23,6 +23,8 @@ _CREATE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLO
 class _OpenFile:
     """A file's path and descriptor."""
 
+    _descriptor = -1  # until __init__ is done
+
     def __init__(self, path: str, descriptor: int) -> None:
         self.path = path
         self._descriptor = descriptor
@@ -111,7 +113,7 @@ class LocalStage:
         self._temporaries: dict[str, str] = {}  # by the path each will have
         self._files: list[LocalStagedFile] = []
         self._made_directories: list[str] = []
-        self._renamed: list[str] = []
+        self._renaming: list[str] = []
 
     def create(self, path: str) -> LocalStagedFile:
         """Start the file that ``publish`` will put at ``path``; missing directories are made."""
@@ -132,8 +134,8 @@ class LocalStage:
         directory = os.path.dirname(last) or "."
         self._clear_the_way(last, directory)
         for path in sorted(self._temporaries, key=lambda path: path == last):
+            self._renaming.append(path)
             os.rename(self._temporaries[path], path)
-            self._renamed.append(path)
         _sync_directory(directory)
         self._forget()
 
@@ -142,18 +144,24 @@ class LocalStage:
         for file in self._files:
             file.close()
         for path, temporary in self._temporaries.items():
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path if path in self._renamed else temporary)
+            self._remove(path, temporary)
         for directory in reversed(self._made_directories):
             with contextlib.suppress(OSError):  # somebody else put a file there
                 os.rmdir(directory)
         self._forget()
 
+    def _remove(self, path: str, temporary: str) -> None:
+        try:
+            os.unlink(temporary)
+        except FileNotFoundError:  # never made, or renamed
+            if path in self._renaming:
+                os.unlink(path)
+
     def _forget(self) -> None:
         self._temporaries.clear()
         self._files.clear()
         self._made_directories.clear()
-        self._renamed.clear()
+        self._renaming.clear()
 
     def _name(self, path: str) -> str:
         """Choose the temporary name of the file that will be at ``path``."""
