@@ -14,7 +14,7 @@ import pkgutil
 from functools import cache
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
 
 from tfbundle.errors import FormatError
@@ -24,6 +24,8 @@ __all__ = ["message_class", "parse_message"]
 
 @cache
 def _pool() -> descriptor_pool.DescriptorPool:
+    from google.protobuf import descriptor_pb2  # slow to import, and needed only now
+
     pool = descriptor_pool.DescriptorPool()
     data = pkgutil.get_data(__name__, "descriptors.binpb")
     descriptors = descriptor_pb2.FileDescriptorSet.FromString(data or b"")
