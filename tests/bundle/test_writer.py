@@ -392,3 +392,11 @@ def test_types_narrower_than_a_byte(tmp_path: Path, dtype: str, values: list[int
     with create_bundle(tmp_path / "m") as writer:
         writer.add("t", save_as, dtype=dtype)
     assert open_bundle(tmp_path / "m").payload("t").hex() == stored
+
+
+def test_shards_of_the_replaced_bundle_go(tmp_path: Path) -> None:
+    for name in ("m.index", "m.data-00000-of-00002", "m.data-00001-of-00002", "m2.data-00000-of-00002"):
+        (tmp_path / name).write_bytes(b"old")
+    save(tmp_path / "m", {"t": 1}, if_exists="replace")
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["m.data-00000-of-00001", "m.index", "m2.data-00000-of-00002"]

@@ -24,6 +24,13 @@ def test_summary(tfbundle: Command, pair: list[Path], tmp_path: Path) -> None:
     assert package.load(tmp_path / "both")["b"] == 5
 
 
+def test_dry_run(tfbundle: Command, pair: list[Path], tmp_path: Path) -> None:
+    before = files_of(tmp_path)
+    found = tfbundle("merge", *pair, tmp_path / "both", "--dry-run")
+    assert found.output == f"would write {tmp_path / 'both'}: 2 tensors, 20 B in 2 shards, from 2 checkpoints\n"
+    assert files_of(tmp_path) == before
+
+
 def test_json_and_quiet(tfbundle: Command, pair: list[Path], tmp_path: Path) -> None:
     assert tfbundle("merge", *pair, tmp_path / "both", "--json").json == {
         "sources": [str(path) for path in pair],

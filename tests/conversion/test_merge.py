@@ -213,3 +213,12 @@ def test_shard_that_is_missing(tmp_path: Path, files: Any) -> None:
     with pytest.raises(tfbundle.BundleNotFoundError, match="No such file or directory: shard 0 of 1"):
         merge(pair, tmp_path / "out" / "m", files=files)
     assert files_of(tmp_path) == before
+
+
+def test_dry_run_writes_nothing(tmp_path: Path) -> None:
+    pair = save_pair(tmp_path)
+    before = files_of(tmp_path)
+    report = merge(pair, tmp_path / "out" / "m", options=RunOptions(dry_run=True))
+    assert (report.num_shards, report.num_tensors, report.notes) == (2, 2, ())
+    assert files_of(tmp_path) == before
+    assert not (tmp_path / "out").exists()

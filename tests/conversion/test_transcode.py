@@ -66,7 +66,7 @@ def test_copy_has_the_form_of_a_bundle(tf: Any, v1: str, tensors: Tensors, tmp_p
         reader = tf.train.load_checkpoint(copy.prefix)
         for name, expected in tensors.items():
             check(np.asarray(reader.get_tensor(name)), expected)
-    assert all_below(tmp_path) == ["out"]
+    assert all_below(tmp_path) == []
 
 
 def test_bundle_is_its_own_copy(tmp_path: Path) -> None:
@@ -157,3 +157,10 @@ def test_copying_every_tensor_of_the_corpus(tmp_path: Path) -> None:
     assert np.array_equal(found["grid"], full)
     assert np.array_equal(found["rows"], full)
     assert tfbundle.verify(tmp_path / "m").ok
+
+
+def test_refused_cast_leaves_no_directory(tf: Any, tmp_path: Path) -> None:
+    tf.raw_ops.Save(filename=str(tmp_path / "v1"), tensor_names=["w"], data=[np.array([1e6], np.float32)])
+    with pytest.raises(CastError):
+        halve(tmp_path / "v1", tmp_path / "new" / "deep" / "h")
+    assert all_below(tmp_path) == ["v1"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -164,11 +165,17 @@ class BundleReader(Mapping[str, Any]):
         return out
 
     def _assemble(self, key: bytes, entry: BundleEntry, where: Where) -> NDArray[Any]:
-        try:
-            dtype = np.dtype(object) if data_type(entry.dtype) == STRING else numpy_dtype(entry.dtype)
+        dtype = np.dtype(object) if data_type(entry.dtype) == STRING else numpy_dtype(entry.dtype)
+        with self._blaming_index(key):
             return assemble(self._payloads, entry, self.index.slice_rows(key), dtype, where)
+
+    @contextmanager
+    def _blaming_index(self, key: bytes) -> Iterator[None]:
+        """Add to an error the index as its file, and the tensor, where it has none."""
+        try:
+            yield
         except FormatError as error:
-            raise error.add_path(index_filename(self.prefix), f"tensor {key_to_name(key)!r}") from error
+            raise error.add_path(index_filename(self.prefix), self.index.label(key)) from error
 
     def entry(self, name: str) -> BundleEntry:
         """Return the decoded index entry of a tensor.
@@ -181,10 +188,22 @@ class BundleReader(Mapping[str, Any]):
             names = list(self)
             matches = difflib.get_close_matches(name, names, 3) if len(names) <= 10_000 else []
             raise TensorNotFoundError(name, tuple(matches), self.prefix)
-        try:
-            return self.index[name_to_key(name)]
-        except FormatError as error:
-            raise error.add_path(index_filename(self.prefix)) from error
+        key = name_to_key(name)
+        with self._blaming_index(key):
+            return self.index[key]
+
+    def payload_nbytes(self, name: str) -> int:
+        """Return the bytes of a tensor's payload, those of all slices together if it is partitioned.
+
+        Raises:
+            TensorNotFoundError: no such tensor.
+            FormatError: an entry is damaged, or the slices do not fit.
+        """
+        entry, key = self.entry(name), name_to_key(name)
+        if not entry.slices:
+            return entry.size
+        with self._blaming_index(key):
+            return sum(self.index[slice_key].size for slice_key, _ in self.index.slice_rows(key))
 
     def payload(self, name: str) -> bytes:
         """Return a tensor's stored bytes, whatever its dtype, with their checksum verified.
@@ -214,13 +233,10 @@ class BundleReader(Mapping[str, Any]):
             TensorNotFoundError: no such tensor.
             FormatError: they do not.
         """
-        entry = self.entry(name)
-        try:
-            rows = self.index.slice_rows(name_to_key(name))
-            if entry.slices:
-                check_covered(whole_box(entry.shape), (box for _, box in rows))
-        except FormatError as error:
-            raise error.add_path(index_filename(self.prefix), f"tensor {name!r}") from error
+        entry, key = self.entry(name), name_to_key(name)
+        if entry.slices:
+            with self._blaming_index(key):
+                check_covered(whole_box(entry.shape), (box for _, box in self.index.slice_rows(key)))
 
     def _check_readable(self, name: str, entry: BundleEntry) -> None:
         dtype = data_type(entry.dtype)
@@ -237,15 +253,13 @@ class Entries(Mapping[str, TensorInfo]):
 
     def __getitem__(self, name: str) -> TensorInfo:
         entry = self._reader.entry(name)
-        rows = self._reader.index.slice_rows(name_to_key(name)) if entry.slices else ()
-        nbytes = sum(self._reader.index[key].size for key, _ in rows) if rows else entry.size
         return TensorInfo(
             name,
             data_type(entry.dtype).name,
             entry.shape,
             entry.shard_id,
             entry.offset,
-            nbytes,
+            self._reader.payload_nbytes(name),
             unmask_crc32c(entry.crc32c),
             entry.slices,
         )

@@ -55,9 +55,11 @@ class BundleWriter:
         array(7)
     """
 
-    def __init__(self, prefix: str, stage: Stage, alignment: int) -> None:
+    def __init__(self, prefix: str, storage: Storage, if_exists: IfExists, alignment: int) -> None:
         self.prefix = prefix
-        self._stage = stage
+        self._storage = storage
+        self._if_exists: IfExists = if_exists
+        self._stage = storage.stage(replace=if_exists == "replace")
         self._alignment = alignment
         self._data: StagedFile | None = None
         self._offset = 0
@@ -195,7 +197,7 @@ class BundleWriter:
     def _publish(self) -> None:
         if self._data is None:
             self._stage.create(data_filename(self.prefix, 0, 1))
-        publish_index(self._stage, self.prefix, BundleHeader(), self._entries)
+        publish_bundle(self._stage, self._storage, self.prefix, BundleHeader(), self._entries, self._if_exists)
 
 
 def create_bundle(
@@ -228,7 +230,7 @@ def create_bundle(
     storage = storage or LocalStorage()
     text = os.fspath(prefix)
     check_target(text, 1, if_exists, storage)
-    return BundleWriter(text, storage.stage(replace=if_exists == "replace"), alignment)
+    return BundleWriter(text, storage, if_exists, alignment)
 
 
 def check_target(prefix: str, num_shards: int, if_exists: IfExists, storage: Storage) -> None:
@@ -249,16 +251,22 @@ def check_target(prefix: str, num_shards: int, if_exists: IfExists, storage: Sto
             raise BundleExistsError("exists already; --force (if_exists='replace') would replace it", path)
 
 
-def publish_index(stage: Stage, prefix: str, header: BundleHeader, entries: Mapping[bytes, BundleEntry]) -> int:
-    """Write the index beside the staged shards and publish them all; return the index' size in bytes."""
+def publish_bundle(
+    stage: Stage,
+    storage: Storage,
+    prefix: str,
+    header: BundleHeader,
+    entries: Mapping[bytes, BundleEntry],
+    if_exists: IfExists,
+) -> None:
+    """Write the index beside the staged shards, publish them all, and remove what a replaced bundle leaves behind."""
     path = index_filename(prefix)
-    file = stage.create(path)
     parts: list[bytes] = []
     encode_index(parts.append, header, ((key, entries[key]) for key in sorted(entries)))
-    data = b"".join(parts)
-    file.write_at(0, data)
+    stage.create(path).write_at(0, b"".join(parts))
     stage.publish(last=path)
-    return len(data)
+    if if_exists == "replace":
+        remove_stale_shards(prefix, header.num_shards, storage)
 
 
 def remove_stale_shards(prefix: str, num_shards: int, storage: Storage) -> None:

@@ -50,7 +50,6 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     _add_treatment(how)
     add_layout_options(how)
     add_run_options(how)
-    how.add_argument("--dry-run", action="store_true", help="say what would be done; read no payload, write nothing")
     add_output_options(parser.add_argument_group("output"))
     parser.set_defaults(run=run)
 

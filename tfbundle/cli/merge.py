@@ -64,10 +64,10 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(asdict(report))
     elif not options.quiet:
-        print(
-            f"wrote {escape(report.target)}: {plural(report.num_tensors, 'tensor')}, {format_nbytes(report.nbytes)} "
-            f"in {plural(report.num_shards, 'shard')}, from {plural(len(report.sources), 'checkpoint')}"
-        )
+        verb = "would write" if options.dry_run else "wrote"
+        size = f"{plural(report.num_tensors, 'tensor')}, {format_nbytes(report.nbytes)}"
+        origin = f"{plural(report.num_shards, 'shard')}, from {plural(len(report.sources), 'checkpoint')}"
+        print(f"{verb} {escape(report.target)}: {size} in {origin}")
         for note in report.notes:
             print(f"note: {escape(note)}")
     return 0

@@ -24,6 +24,7 @@ def add_run_options(parser: Any) -> None:
     """Add the options that say how a conversion runs."""
     parser.add_argument("--jobs", metavar="N", type=int, default=1, help="number of threads (default: 1)")
     parser.add_argument("--force", action="store_true", help="replace a bundle that is at DST already")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done; read no payload, write nothing")
 
 
 def add_output_options(parser: Any) -> None:
@@ -48,6 +49,6 @@ def read_run_options(options: argparse.Namespace) -> RunOptions:
     return RunOptions(
         "replace" if options.force else "error",
         options.jobs,
-        getattr(options, "dry_run", False),
+        options.dry_run,
         terminal_progress(quiet=options.quiet or options.json),
     )

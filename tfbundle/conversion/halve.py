@@ -58,8 +58,8 @@ def halve(
         BundleExistsError: the target is there already, or is the source.
         FormatError: the source is damaged, or changed while it was read. Nothing is left behind.
         CastError: values overflow and ``policy`` does not allow it. Nothing is left behind.
-        UnsupportedError: the source is of a kind that cannot be halved yet.
-        ValueError: a pattern in ``selection`` matches nothing.
+        UnsupportedError: the source is no checkpoint, or holds what nobody can convert.
+        ValueError: a pattern in ``selection`` matches nothing, or new names collide.
         OSError: reading or writing failed. Nothing is left behind.
 
     Example:

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader, open_bundle
-from tfbundle.bundle.writer import check_target, publish_index, remove_stale_shards, target_prefix
+from tfbundle.bundle.writer import check_target, publish_bundle, target_prefix
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.conversion.beside import record_checkpoint
 from tfbundle.conversion.halve import check_not_same
@@ -34,12 +34,12 @@ from tfbundle.storage.local import LocalStorage
 
 Files = Literal["copy", "link", "move"]
 
-_PART = re.compile(r"part-\d{5,}-of-\d{5,}" + re.escape(INDEX_SUFFIX))
+_PART = re.compile(r"part-[0-9]{5,}-of-[0-9]{5,}" + re.escape(INDEX_SUFFIX))
 
 
 @dataclass(frozen=True)
 class MergeReport:
-    """What a ``merge`` did.
+    """What a ``merge`` did, or would do.
 
     Attributes:
         sources: prefixes of the inputs.
@@ -79,7 +79,7 @@ def merge(
         files: ``"copy"`` leaves the inputs as they are; ``"link"`` makes hard links to their data files;
             ``"move"`` takes the data files over and removes the inputs' indexes, as TensorFlow does.
         layout: other shards than those of the inputs; for ``"copy"`` only.
-        options: threads, overwriting, progress.
+        options: threads, overwriting, dry run, progress.
 
     Raises:
         BundleNotFoundError: an input, or one of its shards, is missing.
@@ -111,12 +111,14 @@ def merge(
             _check_input(bundle, prefix, storage)
         index, shards = unite(bundles)
         plan = _plan(index, shards, layout)
-        check_target(prefix, plan.header.num_shards, options.if_exists, storage)
-        if files == "copy":
-            carry_out(plan, shards, prefix, storage, policy=CastPolicy(), options=options)
-        else:
-            _take_files(bundles, index, shards, prefix, files, options)
-        notes = record_checkpoint(bundles[0].prefix, prefix, storage)
+        notes: list[str] = []
+        if not options.dry_run:
+            check_target(prefix, plan.header.num_shards, options.if_exists, storage)
+            if files == "copy":
+                carry_out(plan, shards, prefix, storage, policy=CastPolicy(), options=options)
+            else:
+                _take_files(bundles, index, shards, prefix, files, options)
+            notes = record_checkpoint(bundles[0].prefix, prefix, storage)
         nbytes = sum(row.entry.size for row in plan.targets)
         names = tuple(bundle.prefix for bundle in bundles)
         return MergeReport(names, prefix, len(plan.tensors), plan.header.num_shards, nbytes, tuple(notes))
@@ -207,9 +209,7 @@ def _take_files(
     with staging(storage, replace=options.if_exists == "replace") as stage:
         for number, shard in enumerate(shards):
             stage.link(shard.path, data_filename(prefix, number, len(shards)))
-        publish_index(stage, prefix, index.header, index)
-    if options.if_exists == "replace":
-        remove_stale_shards(prefix, len(shards), storage)
+        publish_bundle(stage, storage, prefix, index.header, index, options.if_exists)
     if files == "move":
         for bundle in bundles:
             storage.remove(index_filename(bundle.prefix))

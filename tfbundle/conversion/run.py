@@ -7,7 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from tfbundle.bundle.writer import IfExists, publish_index, remove_stale_shards
+from tfbundle.bundle.writer import IfExists, publish_bundle
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.casting.stats import CastStats
 from tfbundle.conversion.ledger import Ledger
@@ -73,8 +73,7 @@ def carry_out(
         ChecksumError, FormatError: a source is damaged, or changed meanwhile. Nothing is left behind.
         CastError: values overflow and ``policy`` does not allow it. Nothing is left behind.
     """
-    replaces = options.if_exists == "replace"
-    with staging(storage, replace=replaces) as stage:
+    with staging(storage, replace=options.if_exists == "replace") as stage:
         targets = _stage_shards(stage, prefix, plan)
         context = StepContext(storage, tuple(source.path for source in sources), targets, policy)
         ledger = Ledger(plan)
@@ -82,9 +81,7 @@ def carry_out(
         for source in sources:
             source.check_unchanged()
         ledger.check_overflow(policy)
-        publish_index(stage, prefix, plan.header, ledger.entries())
-    if replaces:
-        remove_stale_shards(prefix, plan.header.num_shards, storage)
+        publish_bundle(stage, storage, prefix, plan.header, ledger.entries(), options.if_exists)
     return ledger.stats
 
 

@@ -14,6 +14,7 @@ from tfbundle.format.dtypes import dtype_name
 from tfbundle.format.entries import BundleHeader, encode_entry
 from tfbundle.format.index import BundleIndex
 from tfbundle.format.naming import data_filename, index_filename
+from tfbundle.storage.base import Storage
 
 
 @contextmanager
@@ -26,6 +27,7 @@ def readable_bundle(bundle: BundleReader, target_prefix: str) -> Iterator[Bundle
         yield bundle
         return
     prefix = f"{target_prefix}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
+    missing = _missing_directories(os.path.dirname(prefix), bundle.storage)
     try:
         with create_bundle(prefix, storage=bundle.storage) as writer:
             copy_tensors(bundle, writer)
@@ -34,6 +36,17 @@ def readable_bundle(bundle: BundleReader, target_prefix: str) -> Iterator[Bundle
     finally:
         for path in (index_filename(prefix), data_filename(prefix, 0, 1)):
             bundle.storage.remove(path)
+        for directory in missing:  # empty only if no target was written
+            bundle.storage.remove_empty_directory(directory)
+
+
+def _missing_directories(path: str, storage: Storage) -> list[str]:
+    """Return the directories on the way to a path that do not exist, deepest first."""
+    missing = []
+    while path and not storage.is_directory(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    return missing
 
 
 def pack_index(index: BundleIndex) -> tuple[BundleIndex, list[int]]:

@@ -98,6 +98,9 @@ class Storage(Protocol):
     def remove(self, path: str) -> None:
         """Remove a file if it is there."""
 
+    def remove_empty_directory(self, path: str) -> None:
+        """Remove a directory if it is there and empty."""
+
     def stage(self, *, replace: bool) -> Stage:
         """Start a set of files; with ``replace`` they may take the place of existing ones."""
 

@@ -249,6 +249,11 @@ class LocalStorage:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
 
+    def remove_empty_directory(self, path: str) -> None:
+        """Remove a directory if it is there and empty."""
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
+
     def stage(self, *, replace: bool) -> LocalStage:
         """Start a set of files."""
         return LocalStage(replace=replace)
