@@ -6,7 +6,8 @@ Source: TensorFlow ``core/protobuf/trackable_object_graph.proto``, ``python/chec
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tfbundle.errors import FormatError
@@ -86,7 +87,7 @@ def drop_values(data: bytes, keys: Collection[str]) -> bytes:
             _replace(node.attributes, kept)
             if not kept:
                 emptied.add(number)
-    for node in message.nodes:
+    for node in message.nodes if emptied else ():
         _replace(
             node.slot_variables, [slot for slot in node.slot_variables if slot.slot_variable_node_id not in emptied]
         )
@@ -139,18 +140,21 @@ def _plan_moves(paths: Mapping[str, _Path | None], renames: Mapping[str, str]) -
         new_path = _object_path(renames.get(key, key))
         if path and new_path:
             wanted[path] = new_path
+    below = Counter(old[:length] for old in wanted for length in range(1, len(old) + 1))
+    agreeing = Counter(move for old, new in wanted.items() for move in _possible_moves(old, new))
     moves: dict[_Path, _Path] = {}
     for old, new in wanted.items():
-        if old == new:
-            continue
-        common = _common_tail(old, new)
-        stem, new_stem = old[: len(old) - common], new[: len(new) - common]
-        below = {path: target for path, target in wanted.items() if path[: len(stem)] == stem}
-        if all(target == new_stem + path[len(stem) :] for path, target in below.items()):
-            moves[stem] = new_stem
-        else:
-            moves[old] = new
+        if old != new:
+            *_, (stem, new_stem) = _possible_moves(old, new)  # the one that moves most
+            together = agreeing[stem, new_stem] == below[stem]
+            moves[stem if together else old] = new_stem if together else new
     return list(moves.items())
+
+
+def _possible_moves(old: _Path, new: _Path) -> Iterator[tuple[_Path, _Path]]:
+    """Yield the moves that bring an object to its new place: of itself, and of what it is in."""
+    for count in range(_common_tail(old, new) + 1):
+        yield old[: len(old) - count], new[: len(new) - count]
 
 
 def _common_tail(left: _Path, right: _Path) -> int:
