@@ -174,6 +174,16 @@ class TestDamage:
         with pytest.raises(FormatError, match="Failed to find the saved tensor slices"):
             tfbundle.open(tmp_path / "v1")
 
+    def test_slice_beyond_the_tensor(self, tf: Any, tmp_path: Path) -> None:
+        """The error names the file and the tensor, of several."""
+        beyond: list[Extents] = [((2, 9), (0, 3))]
+        write_v1(tmp_path / "v1", QUARTERS[:2], beyond)
+        with pytest.raises(tf.errors.OpError):
+            restore(tf, f"{tmp_path / 'v1'}-?????-of-00002")
+        with pytest.raises(FormatError, match="Extent in dimension 0 out of bounds") as caught:
+            tfbundle.open(tmp_path / "v1")
+        assert str(caught.value).startswith(f"{tmp_path / 'v1'}-00001-of-00002: tensor 'w': ")
+
     def test_missing_shard(self, tmp_path: Path) -> None:
         path = write_v1(tmp_path / "v1", QUARTERS[:1], QUARTERS[1:])
         (tmp_path / "v1-00001-of-00002").unlink()

@@ -119,7 +119,7 @@ class TestIndex:
     )
     def test_slices_that_do_not_fit(self, slices: bytes, reason: str) -> None:
         with pytest.raises(FormatError, match=reason):
-            collect(meta(tensor(b"w", (2,), slices))).entries()
+            collect(meta(tensor(b"w", (2,), slices)))
 
 
 def negative(*values: int) -> bytes:

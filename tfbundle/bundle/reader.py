@@ -301,9 +301,8 @@ def open_bundle(path: PathLike, /, *, checksums: Checksums = "verify", storage: 
     storage = storage or LocalStorage()
     location = find_bundle(path, storage)
     if location.v1_files:
-        tables = open_v1(location, storage)
-        index = tables.read_index()
-        return BundleReader(index, tables, Shards(location.prefix, 0, storage), storage)
+        index, rows = open_v1(location, storage)
+        return BundleReader(index, rows, Shards(location.prefix, 0, storage), storage)
     index = read_index(location.prefix, storage)
     shards = Shards(location.prefix, index.header.num_shards, storage)
     return BundleReader(index, Payloads(index, shards, verify=checksums == "verify"), shards, storage)

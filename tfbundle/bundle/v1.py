@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,36 +27,19 @@ class V1Payloads:
     Every block that is read is verified. Errors name the file and the tensor.
     """
 
-    def __init__(self, files: Sequence[ReadableFile], tables: Sequence[TableReader]) -> None:
+    def __init__(
+        self,
+        index: BundleIndex,
+        stored: Mapping[bytes, StoredSlice],
+        files: Sequence[ReadableFile],
+        tables: Sequence[TableReader],
+    ) -> None:
+        self._index = index
+        self._stored = stored
         self._files = files
         self._tables = tables
-        self._index = BundleIndex(BundleHeader(), {})
-        self._stored: dict[bytes, StoredSlice] = {}
         self._lock = threading.Lock()
         self._last: tuple[bytes, NDArray[Any]] = (b"", np.empty(0))
-
-    def read_index(self) -> BundleIndex:
-        """Read what the tables list and return it as the index of a bundle.
-
-        Raises:
-            FormatError: a table is damaged, or is no V1 checkpoint.
-        """
-        collected = V1Index()
-        for number in range(len(self._tables)):
-            self._collect(number, collected)
-        rows = {key: encode_entry(entry) for key, entry in collected.entries().items()}
-        self._index = BundleIndex(BundleHeader(num_shards=len(self._files)), rows)
-        self._stored = collected.stored
-        return self._index
-
-    def _collect(self, number: int, collected: V1Index) -> None:
-        try:
-            meta = self._tables[number].get(HEADER_KEY)
-            if meta is None:
-                raise FormatError("Failed to find the saved tensor slices at the beginning of the checkpoint file")
-            collected.add_table(number, meta)
-        except FormatError as error:
-            raise error.add_path(self._files[number].path) from error
 
     def read(self, key: bytes) -> NDArray[Any]:
         """Read a row; strings as an object array of bytes."""
@@ -107,20 +90,28 @@ class V1Payloads:
         return values if dtype == STRING else values.view(numpy_dtype(entry.dtype))
 
 
-def open_v1(location: Location, storage: Storage) -> V1Payloads:
-    """Open the tables of a V1 checkpoint; ``read_index`` comes next.
+def open_v1(location: Location, storage: Storage) -> tuple[BundleIndex, V1Payloads]:
+    """Open the tables of a V1 checkpoint; return what they list as the index of a bundle, and its rows.
 
     Raises:
-        FormatError: one is damaged, or a Git LFS pointer.
+        FormatError: one is damaged, is no V1 checkpoint, or a Git LFS pointer.
     """
     files: list[ReadableFile] = []
     tables: list[TableReader] = []
-    for path in location.v1_files:
+    collected = V1Index()
+    for number, path in enumerate(location.v1_files):
         file = storage.open(path)
-        files.append(file)
         try:
             check_not_pointer(file)
-            tables.append(open_table(file.read, file.nbytes))
+            table = open_table(file.read, file.nbytes)
+            meta = table.get(HEADER_KEY)
+            if meta is None:
+                raise FormatError("Failed to find the saved tensor slices at the beginning of the checkpoint file")
+            collected.add_table(number, meta)
         except FormatError as error:
             raise error.add_path(path) from error
-    return V1Payloads(files, tables)
+        files.append(file)
+        tables.append(table)
+    rows = {key: encode_entry(entry) for key, entry in collected.entries().items()}
+    index = BundleIndex(BundleHeader(num_shards=len(files)), rows)
+    return index, V1Payloads(index, collected.stored, files, tables)

@@ -19,7 +19,7 @@ from tfbundle.format.dtypes import BOOL, STRING, DataType, data_type
 from tfbundle.format.entries import BundleEntry, check_version, decode_shape, decode_slice
 from tfbundle.format.naming import name_to_key
 from tfbundle.format.ordered_code import encode_slice_key
-from tfbundle.format.slices import resolve_slice, whole_box
+from tfbundle.format.slices import Box, resolve_slice, whole_box
 from tfbundle.format.varints import decode_varint_array
 from tfbundle.pb import parse_message
 
@@ -55,14 +55,15 @@ class V1Index:
 
     def __init__(self) -> None:
         self._entries: dict[bytes, BundleEntry] = {}
+        self._boxes: dict[bytes, Box] = {}
         self.stored: dict[bytes, StoredSlice] = {}
 
     def add_table(self, number: int, value: bytes) -> None:
         """Take the row under the empty key of one file.
 
         Raises:
-            FormatError: not such a row, a version this reader may not read, or a tensor of which the files tell
-                different things.
+            FormatError: not such a row, a version this reader may not read, a slice that does not fit its
+                tensor, or a tensor of which the files tell different things.
         """
         message = parse_message("SavedTensorSlices", value)
         if not message.HasField("meta"):
@@ -89,25 +90,22 @@ class V1Index:
             slice_key = encode_slice_key(key, extents)
             if slice_key in self.stored:
                 raise FormatError(f"Overlapping slices: {extents} is stored twice")
+            self._boxes[slice_key] = resolve_slice(extents, entry.shape)
             self.stored[slice_key] = StoredSlice(number, slice_key)
         self._entries[key] = entry
 
     def entries(self) -> dict[bytes, BundleEntry]:
-        """Return entries as a bundle with these tensors has them, without places and checksums.
-
-        Raises:
-            FormatError: a slice that does not fit its tensor.
-        """
+        """Return entries as a bundle with these tensors has them, without places and checksums."""
         rows: dict[bytes, BundleEntry] = {}
         for key, entry in self._entries.items():
-            boxes = [resolve_slice(extents, entry.shape) for extents in entry.slices]
-            if boxes == [whole_box(entry.shape)]:
+            slice_keys = [encode_slice_key(key, extents) for extents in entry.slices]
+            if [self._boxes[slice_key] for slice_key in slice_keys] == [whole_box(entry.shape)]:
                 rows[key] = _sized(replace(entry, slices=()))
-                self.stored[key] = self.stored.pop(encode_slice_key(key, entry.slices[0]))
+                self.stored[key] = self.stored.pop(slice_keys[0])
                 continue
             rows[key] = entry
-            for extents, box in zip(entry.slices, boxes, strict=True):
-                rows[encode_slice_key(key, extents)] = _sized(BundleEntry(entry.dtype, box.sizes))
+            for slice_key in slice_keys:
+                rows[slice_key] = _sized(BundleEntry(entry.dtype, self._boxes[slice_key].sizes))
         return dict(sorted(rows.items()))
 
 
