@@ -134,8 +134,9 @@ class TestDamage:
         path = write_v1(tmp_path / "v1", [*QUARTERS[:2], ((1, 3), (0, 1)), QUARTERS[3]])
         with pytest.raises(tf.errors.OpError):
             restore(tf, path)
-        with pytest.raises(FormatError, match="Overlapping slices"):
+        with pytest.raises(FormatError, match="Overlapping slices") as caught:
             tfbundle.load(path)
+        assert str(caught.value).startswith(f"{path}: tensor 'w': ")
 
     def test_slice_in_two_files(self, tf: Any, tmp_path: Path) -> None:
         path = write_v1(tmp_path / "v1", QUARTERS, QUARTERS[3:])

@@ -171,11 +171,12 @@ class BundleReader(Mapping[str, Any]):
 
     @contextmanager
     def _blaming_index(self, key: bytes) -> Iterator[None]:
-        """Add to an error the index as its file, and the tensor, where it has none."""
+        """Add to an error the index as its file, and the tensor, where it has none; V1 shards list slices together."""
+        path = self.prefix if self.is_v1 else index_filename(self.prefix)
         try:
             yield
         except FormatError as error:
-            raise error.add_path(index_filename(self.prefix), self.index.label(key)) from error
+            raise error.add_path(path, self.index.label(key)) from error
 
     def entry(self, name: str) -> BundleEntry:
         """Return the decoded index entry of a tensor.
