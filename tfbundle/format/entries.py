@@ -19,6 +19,7 @@ from tfbundle.errors import FormatError
 from tfbundle.format.dtypes import FLOAT32, STRING, VARIANT, data_type, dtype_name
 from tfbundle.format.ordered_code import FULL_LENGTH, Extent
 from tfbundle.pb import message_class, parse_message
+from tfbundle.sstable.varint import encode_varint
 
 HEADER_KEY = b""
 VERSION = 1
@@ -28,6 +29,7 @@ _VERSION_MESSAGE = b"\x08\x01"  # producer VERSION, the rest absent
 
 LITTLE, BIG = 0, 1
 MAX_NUM_SHARDS = 100_000
+_SHARD_TAG, _OFFSET_TAG, _SIZE_TAG, _CRC_TAG = b"\x18", b"\x20", b"\x28", b"\x35"
 _MAX_RANK = 254
 _MAX_ELEMENTS = 2**63 - 1
 
@@ -185,6 +187,42 @@ def encode_entry(entry: BundleEntry) -> bytes:
         for extents in entry.slices:
             _encode_slice(message.slices.add(), extents)
     return bytes(message.SerializeToString(deterministic=True))
+
+
+def encode_plain_entry(head: bytes, shard_id: int, offset: int, size: int, crc32c: int) -> bytes:
+    """Encode an entry without slices from its encoded dtype and shape, as ``encode_entry`` would.
+
+    Args:
+        head: the first bytes of an entry, as many as ``EntryColumns.head_nbytes`` says.
+        shard_id: which data file.
+        offset: where the payload starts, in bytes.
+        size: bytes of payload.
+        crc32c: checksum of the payload, masked.
+
+    Example:
+        >>> encode_plain_entry(bytes.fromhex("08031200"), 0, 8, 4, 0x287F3F63).hex()
+        '080312002008280435633f7f28'
+    """
+    parts = [head]
+    if shard_id:
+        parts += (_SHARD_TAG, encode_varint(shard_id))
+    if offset:
+        parts += (_OFFSET_TAG, encode_varint(offset))
+    if size:
+        parts += (_SIZE_TAG, encode_varint(size))
+    if crc32c:
+        parts += (_CRC_TAG, crc32c.to_bytes(4, "little"))
+    return b"".join(parts)
+
+
+def replace_dtype(head: bytes, dtype: int) -> bytes:
+    """Return an entry's encoded dtype and shape with another dtype.
+
+    Example:
+        >>> replace_dtype(bytes.fromhex("08011200"), 19).hex()
+        '08131200'
+    """
+    return head[:1] + bytes([dtype]) + head[2:]
 
 
 def decode_shape(message: Any) -> tuple[int, ...]:

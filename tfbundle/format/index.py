@@ -7,8 +7,12 @@ and ``c/checkpoint_reader.cc`` (``BuildV2VarMaps``) for which rows are slices.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+
+import numpy as np
 
 from tfbundle.errors import FormatError
+from tfbundle.format.columns import EntryColumns, scan_entries
 from tfbundle.format.dtypes import dtype_name
 from tfbundle.format.entries import (
     HEADER_KEY,
@@ -54,6 +58,28 @@ class BundleIndex(Mapping[bytes, BundleEntry]):
 
     def __contains__(self, key: object) -> bool:
         return key in self.rows
+
+    @cached_property
+    def keys_in_order(self) -> list[bytes]:
+        """The keys; a row's number is its position here."""
+        return list(self.rows)
+
+    @cached_property
+    def scanned(self) -> EntryColumns:
+        """The fields of all plain entries, in key order; the rows of others are 0. Looking at it never raises."""
+        return scan_entries(list(self.rows.values()))
+
+    @cached_property
+    def columns(self) -> EntryColumns:
+        """The fields of all entries, in key order.
+
+        Raises:
+            FormatError: an entry is damaged.
+        """
+        columns = self.scanned
+        for row in np.flatnonzero(~columns.plain).tolist():
+            columns.fill(row, self[self.keys_in_order[row]])
+        return columns
 
     def slice_rows(self, key: bytes) -> list[tuple[bytes, Box]]:
         """Return the rows that hold a partitioned tensor's parts, each with its place in the tensor.
@@ -104,8 +130,9 @@ class BundleIndex(Mapping[bytes, BundleEntry]):
     def _iter_slices(self) -> Iterator[tuple[bytes, str]]:
         if not any(key.startswith(_SLICE_KEY_START) for key in self.rows):
             return
-        for key, entry in self.items():
-            for extents in entry.slices:
+        for row in np.flatnonzero(~self.scanned.plain).tolist():  # an entry with slices is never plain
+            key = self.keys_in_order[row]
+            for extents in self[key].slices:
                 label = f"tensor {key_to_name(key)!r}, slice {format_slice(extents)}"
                 yield encode_slice_key(key, extents), label
 
@@ -140,8 +167,15 @@ def encode_index(
         header: goes first.
         entries: (key, entry) in ascending key order.
     """
+    encode_index_rows(write, header, ((key, encode_entry(entry)) for key, entry in entries))
+
+
+def encode_index_rows(
+    write: Callable[[bytes], object], header: BundleHeader, rows: Iterable[tuple[bytes, bytes]]
+) -> None:
+    """Encode an index table of entries that are encoded already; else as ``encode_index``."""
     writer = TableWriter(write)
     writer.add(HEADER_KEY, encode_header(header))
-    for key, entry in entries:
-        writer.add(key, encode_entry(entry))
+    for key, value in rows:
+        writer.add(key, value)
     writer.finish()
