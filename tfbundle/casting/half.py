@@ -1,10 +1,16 @@
 """float32 -> float16, bit-equal to ``tf.cast``, on the bit patterns themselves.
 
 numpy's own cast is scalar on many machines, and slower by an order of magnitude on values that underflow or overflow,
-which optimizer moments do. Here the floating-point unit rounds: for a magnitude in [2^e, 2^(e+1)) the sum with
-2^(e+13) keeps just the bits that float16 has, rounded to nearest even; below 2^-14, where float16 has a
-fixed quantum, e stays -14. What remains is to shift the exponent into place, in whole-array integer operations on a
-block that stays in cache.
+which optimizer moments do. Here six integer passes round what becomes a normal number (see ``narrow``). Below 2^-14
+float16 has a fixed quantum, 2^-24, which is that of float32 in [0.5, 1): there the floating-point unit rounds, and
+the low bits of |x| + 0.5 are the result. A block with few such values has them patched; in one with many, both ways
+are gone by all elements, each with magnitudes limited to its own side of 2^-14, and the results added.
+
+Measured at blocks of 262144 standing in cache, ns per element with statistics (numpy's ``astype``, without): 0.85
+(2.6) on weights, 1.3 (34) half of them small, 0.6 (65) all small. Tried before: floating-point addition of a
+power of two for each element's exponent, 13 passes, 1.6; a table of exponents, at least 0.6 for the look-up alone;
+Veltkamp splitting, three floating-point passes that leave exponent and sign to do; halves of words as strided views,
+0.3 to 0.7 for each pass; results narrowed by the ufunc itself, no gain.
 
 NaN become quiet with their upper mantissa bits kept, as the conversion instruction that TensorFlow uses leaves them.
 
@@ -13,171 +19,130 @@ Source: TensorFlow ``tf.cast`` on a processor with F16C, all 2^32 patterns; Inte
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
-from tfbundle.casting.policy import OnOverflow
-from tfbundle.casting.stats import CastStats
+from tfbundle.casting.caster import BLOCK_ELEMENTS
+from tfbundle.casting.few import find_few
+from tfbundle.casting.narrow import NarrowCaster, NarrowFormat, signed
+from tfbundle.casting.segments import Bits, Segments
 
-BLOCK_ELEMENTS = 131072
-"""Large enough to make the cost of a call vanish, small enough for the cache."""
-
-_MAGNITUDE = np.array(0x7FFFFFFF, np.uint32)
-_EXPONENT = np.array(0x7F800000, np.uint32)
-_SMALLEST_NORMAL = 113 << 23  # 2^-14
-_ROUNDER = np.array((13 << 23) + 2048, np.uint32)  # 2^13 times; 2048 cancels the exponents' difference mod 2^16
-_SHIFT_MANTISSA = np.array(13, np.uint32)
+_NORMAL = 113 << 23  # 2^-14
+_REBIAS = 0xFFF - (112 << 23)
+_SMALLEST_NORMAL = np.array(_NORMAL, np.uint32)
+_HALF = np.array(0.5, np.float32)
+_SIGN = np.array(0x8000, np.uint16)
 _SHIFT_SIGN = np.array(16, np.uint32)
-_SIGN16 = np.array(0x8000, np.uint16)
-_SUBNORMAL16 = np.array(0x400, np.uint16)
-
-_OVERFLOW = 0x477FF000  # 65520.0, the smallest magnitude that rounds beyond 65504
-_LARGEST = 0x477FE000  # 65504.0
-_BEYOND = 0x47800000  # 65536.0, which the arithmetic below turns into infinity
-_INF = 0x7F800000
-
-_FIELDS = ("overflow", "underflow", "subnormal", "inf", "nan")
-
-Bits32 = NDArray[np.uint32]
-Bits16 = NDArray[np.uint16]
+_ZERO16 = np.array(0, np.uint16)
+_ONE16 = np.array(1, np.uint16)
+_LARGEST_SUBNORMAL16 = np.array(0x3FF, np.uint16)
+_NO_NORMAL = signed(_REBIAS - (0x400 << 13))
+"""Addend that turns 2^-14 into 0, and everything else into what is 2^-14 less by its pattern."""
 
 
-class HalfCaster:
-    """Casts float32 to float16 in blocks, with scratch memory of its own (about 2 MiB).
-
-    Not thread-safe: one instance for each thread.
+class HalfCaster(NarrowCaster):
+    """Casts float32 to float16.
 
     Args:
         on_overflow: ``"clamp"`` turns finite overflow into 65504; ``"inf"`` and ``"error"`` into infinity
             (to refuse it is up to the caller, who gets the count).
+
+    Example:
+        >>> target = np.empty(2, np.uint16)
+        >>> HalfCaster("clamp").cast(np.array([-0.5, 7e4], np.float32).view(np.uint32), target).total().overflow
+        1
+        >>> target.view(np.float16)
+        array([-5.00e-01,  6.55e+04], dtype=float16)
     """
 
-    def __init__(self, on_overflow: OnOverflow = "inf") -> None:
-        self._clamp = on_overflow == "clamp"
-        self._magnitude = np.empty(BLOCK_ELEMENTS, np.uint32)
-        self._work = np.empty(BLOCK_ELEMENTS, np.uint32)
-        self._sign = np.empty(BLOCK_ELEMENTS, np.uint16)
-        self._flags = np.empty(BLOCK_ELEMENTS, np.bool_)
-        self._floor = np.full(BLOCK_ELEMENTS, _SMALLEST_NORMAL, np.uint32)
+    _format = NarrowFormat(
+        shift=signed(13),
+        keep=signed(0x70000001),  # the pattern's own sign at bit 31, and these: bit 28 is as the sign
+        keep_signed=signed(0xF0000001),
+        addend=signed(_REBIAS),
+        overflow=0x477FF000,  # 65520.0
+        largest=0x477FE000,  # 65504.0
+        beyond=0x47800000,  # 65536.0
+        quiet=0x200,
+        payload=0x3FF,
+    )
 
-    def cast(self, source: Bits32, target: Bits16, starts: list[int] | None = None) -> list[CastStats]:
-        """Cast every element of ``source`` into ``target``.
+    @cached_property
+    def _floor(self) -> NDArray[np.uint32]:
+        return np.full(BLOCK_ELEMENTS, _NORMAL, np.uint32)
 
-        Args:
-            source: bit patterns of float32 values, one dimension, C order, native byte order.
-            target: receives the bit patterns of the float16 values; same length.
-            starts: where in ``source`` each tensor starts, ascending from 0, none empty; by default one tensor.
+    def _cast_tame(self, source: Bits, target: Bits, segments: Segments, top: int) -> None:
+        magnitude = self._magnitude[: len(source)]
+        if top == 0:
+            np.right_shift(source, _SHIFT_SIGN, out=magnitude)
+            np.copyto(target, magnitude, casting="unsafe")
+            return
+        if top < _NORMAL:
+            self._cast_small(source, target, segments)
+            return
+        np.less(magnitude, _SMALLEST_NORMAL, out=self._flags[: len(source)])
+        places = find_few(self._flags, len(source))
+        if places is None:
+            self._cast_mixture(source, target, segments)
+            return
+        if top < self._format.overflow:
+            self._round(source, target, magnitude, None, self._format.addend)
+        else:
+            self._round(source, target, self._work[: len(source)], magnitude, self._format.addend)
+        if len(places):
+            _patch(source, target, places, segments)
 
-        Returns:
-            What happened, for each of the tensors in turn.
-
-        Example:
-            >>> target = np.empty(2, np.uint16)
-            >>> HalfCaster().cast(np.array([1, 7e4], np.float32).view(np.uint32), target)[0].overflow
-            1
-            >>> target.view(np.float16)
-            array([ 1., inf], dtype=float16)
-        """
-        tally = _Tally(len(source), starts or [0])
-        for start in range(0, len(source), BLOCK_ELEMENTS):
-            end = min(start + BLOCK_ELEMENTS, len(source))
-            self._cast_block(source[start:end], target[start:end], tally.segments(start, end))
-        return tally.stats()
-
-    def _cast_block(self, source: Bits32, target: Bits16, segments: _Segments) -> None:
-        count = len(source)
-        magnitude, work, sign = self._magnitude[:count], self._work[:count], self._sign[:count]
-        np.bitwise_and(source, _MAGNITUDE, out=magnitude)
-        segments.note_largest(magnitude)
-        num_nonzero = int(np.count_nonzero(magnitude))
-        nan = None
-        if segments.top >= _OVERFLOW:
-            nan = self._tame(magnitude, segments)
-        np.bitwise_and(magnitude, _EXPONENT, out=work)
-        np.maximum(work, self._floor[:count], out=work)
-        np.add(work, _ROUNDER, out=work)
-        np.add(magnitude.view(np.float32), work.view(np.float32), out=magnitude.view(np.float32))
-        np.right_shift(magnitude, _SHIFT_MANTISSA, out=work)
-        np.add(magnitude, work, out=magnitude)
-        np.copyto(target, magnitude, casting="unsafe")
-        self._count_small(source, target, num_nonzero, segments)
+    def _cast_small(self, source: Bits, target: Bits, segments: Segments) -> None:
+        """Cast where all magnitudes are below 2^-14."""
+        magnitude, sign = self._magnitude[: len(source)], self._short[: len(source)]
+        work = self._work[: len(source)]
+        np.add(magnitude.view(np.float32), _HALF, out=work.view(np.float32))
+        np.copyto(target, work, casting="unsafe")
+        self._count_small(magnitude, target, segments)
         np.right_shift(source, _SHIFT_SIGN, out=work)
         np.copyto(sign, work, casting="unsafe")
-        np.bitwise_and(sign, _SIGN16, out=sign)
+        np.bitwise_and(sign, _SIGN, out=sign)
         np.bitwise_or(target, sign, out=target)
-        if nan is not None:
-            bits = source[nan]
-            target[nan] = (bits >> 16 & 0x8000 | 0x7E00 | bits >> 13 & 0x3FF).astype(np.uint16)
 
-    def _tame(self, magnitude: Bits32, segments: _Segments) -> NDArray[np.intp] | None:
-        """Replace what the arithmetic cannot take, count it, and return where the NaN are."""
-        finite = magnitude < _INF
-        overflow = finite & (magnitude >= _OVERFLOW)
-        nan = magnitude > _INF
-        segments.note("overflow", overflow)
-        segments.note("inf", magnitude == _INF)
-        segments.note("nan", nan)
-        if not finite.all():
-            segments.note_largest(np.where(finite, magnitude, np.uint32(0)))
-        magnitude[overflow] = _LARGEST if self._clamp else _BEYOND
-        magnitude[~finite] = _BEYOND
-        return np.flatnonzero(nan) if nan.any() else None
+    def _cast_mixture(self, source: Bits, target: Bits, segments: Segments) -> None:
+        """Cast numbers on both sides of 2^-14."""
+        magnitude, work = self._magnitude[: len(source)], self._work[: len(source)]
+        low, floor = self._short[: len(source)], self._floor[: len(source)]
+        np.minimum(magnitude, floor, out=work)
+        np.add(work.view(np.float32), _HALF, out=work.view(np.float32))
+        np.copyto(low, work, casting="unsafe")
+        self._count_small(magnitude, low, segments)
+        np.maximum(magnitude, floor, out=magnitude)
+        self._round(source, target, work, magnitude, _NO_NORMAL)
+        np.add(target, low, out=target)
 
-    def _count_small(self, source: Bits32, target: Bits16, num_nonzero: int, segments: _Segments) -> None:
-        """Count results that are subnormal and non-zero values that became zero; ``target`` has no signs yet."""
-        flags = self._flags[: len(source)]
-        np.less(target, _SUBNORMAL16, out=flags)
-        num_small = np.count_nonzero(flags)
-        if num_small == len(source) - num_nonzero:
-            return  # all of them were zero before
-        segments.note("subnormal", flags & (target != 0))
-        if np.count_nonzero(target) < num_nonzero:
-            segments.note("underflow", (target == 0) & (source & _MAGNITUDE != 0))
+    def _count_small(self, magnitude: Bits, low: Bits, segments: Segments) -> None:
+        """Count what underflowed or became subnormal.
 
-
-class _Tally:
-    """Counts of each tensor in one call of ``cast``."""
-
-    def __init__(self, num_elements: int, starts: list[int]) -> None:
-        self._starts = np.array(starts, np.intp)
-        self._sizes = np.diff(self._starts, append=num_elements)
-        self.counts = {name: np.zeros(len(starts), np.int64) for name in _FIELDS}
-        self.largest = np.zeros(len(starts), np.uint32)
-
-    def segments(self, start: int, end: int) -> _Segments:
-        """Return the tensors that lie, in part at least, between two elements."""
-        first = int(np.searchsorted(self._starts, start, "right")) - 1
-        last = int(np.searchsorted(self._starts, end, "left"))
-        return _Segments(self, slice(first, last), np.maximum(self._starts[first:last] - start, 0))
-
-    def stats(self) -> list[CastStats]:
-        counts = (self.counts[name].tolist() for name in _FIELDS)
-        largest = self.largest.view(np.float32).tolist()
-        return [CastStats(*row) for row in zip(self._sizes.tolist(), *counts, largest, strict=True)]
-
-
-class _Segments:
-    """The part of a tally that one block belongs to."""
-
-    def __init__(self, tally: _Tally, which: slice, starts: NDArray[np.intp]) -> None:
-        self._tally = tally
-        self._which = which
-        self._starts = starts
-        self._previous = tally.largest[which].copy()
-        self.top = 0
-
-    def note_largest(self, magnitude: Bits32) -> None:
-        """Take the block's magnitudes; a second call for the same block replaces the first."""
-        if len(self._starts) == 1:
-            largest = np.maximum.reduce(magnitude, keepdims=True)
+        Args:
+            magnitude: of the numbers.
+            low: what became of each by itself; no more than 2^-14.
+            segments: where to count.
+        """
+        flags, less = self._flags[: len(low)], self._mask[: len(low)]
+        np.subtract(low, _ONE16, out=less)  # zero is as large as can be then
+        segments.add("subnormal", segments.count(np.less(less, _LARGEST_SUBNORMAL16, out=flags)))
+        num_nonzero = int(np.count_nonzero(low))
+        underflow = int(np.count_nonzero(magnitude)) - num_nonzero if num_nonzero < len(low) else 0
+        if not underflow or segments.alone:
+            segments.add("underflow", underflow)
         else:
-            largest = np.maximum.reduceat(magnitude, self._starts)
-        self.top = int(largest.max())
-        self._tally.largest[self._which] = np.maximum(self._previous, largest)
+            np.equal(low, _ZERO16, out=flags)
+            segments.add("underflow", segments.count(np.logical_and(flags, magnitude != 0, out=flags)))
 
-    def note(self, field: str, flags: NDArray[np.bool_]) -> None:
-        """Add the number of set flags to each tensor's count."""
-        if len(self._starts) == 1:
-            self._tally.counts[field][self._which] += np.count_nonzero(flags)
-        else:
-            self._tally.counts[field][self._which] += np.add.reduceat(flags, self._starts, dtype=np.int64)
+
+def _patch(source: Bits, target: Bits, places: NDArray[np.intp], segments: Segments) -> None:
+    """Cast the magnitudes below 2^-14, of which there are few, and count what became of them."""
+    bits = source[places]
+    magnitude = bits & np.uint32(0x7FFFFFFF)
+    low = (magnitude.view(np.float32) + np.float32(0.5)).view(np.uint32) & np.uint32(0xFFF)
+    target[places] = low | (bits >> np.uint32(16)) & np.uint32(0x8000)
+    segments.add("underflow", segments.count_at(places[(low == 0) & (magnitude != 0)]))
+    segments.add("subnormal", segments.count_at(places[(low != 0) & (low < 0x400)]))

@@ -1,8 +1,15 @@
-"""What a cast did to the numbers of one tensor."""
+"""What a cast did to the numbers of tensors: one tensor's as an object, those of many in columns."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+_COUNTS = ("elements", "overflow", "underflow", "subnormal", "inf", "nan")
+_FIELDS = (*_COUNTS, "largest")
 
 
 @dataclass(frozen=True)
@@ -41,3 +48,72 @@ class CastStats:
             self.nan + other.nan,
             max(self.largest, other.largest),
         )
+
+
+class StatsTable:
+    """Statistics of many tensors, one row each, in columns; every row starts as that of no elements.
+
+    Attributes:
+        elements: like the field of that name in ``CastStats``; int64, as all the counts.
+        overflow: likewise.
+        underflow: likewise.
+        subnormal: likewise.
+        inf: likewise.
+        nan: likewise.
+        largest: likewise; float32.
+
+    Args:
+        num_rows: how many.
+
+    Example:
+        >>> part = StatsTable(1)
+        >>> part.elements[0] = 5
+        >>> whole = StatsTable(3)
+        >>> whole.add(1, part)
+        >>> whole.add(1, part)
+        >>> whole[1].elements, whole.total().elements
+        (10, 10)
+    """
+
+    def __init__(self, num_rows: int) -> None:
+        self.elements = np.zeros(num_rows, np.int64)
+        self.overflow = np.zeros(num_rows, np.int64)
+        self.underflow = np.zeros(num_rows, np.int64)
+        self.subnormal = np.zeros(num_rows, np.int64)
+        self.inf = np.zeros(num_rows, np.int64)
+        self.nan = np.zeros(num_rows, np.int64)
+        self.largest = np.zeros(num_rows, np.float32)
+
+    def __len__(self) -> int:
+        return len(self.elements)
+
+    def __getitem__(self, row: int) -> CastStats:
+        fields: list[Any] = [getattr(self, name)[row].item() for name in _FIELDS]
+        return CastStats(*fields)
+
+    def __iter__(self) -> Iterator[CastStats]:
+        columns: list[list[Any]] = [getattr(self, name).tolist() for name in _FIELDS]
+        return (CastStats(*row) for row in zip(*columns, strict=True))
+
+    def add(self, first_row: int, other: StatsTable) -> None:
+        """Add another table's rows to as many of this one's.
+
+        Args:
+            first_row: where the other's first row goes.
+            other: statistics of further parts of the same tensors.
+
+        Raises:
+            ValueError: it does not fit.
+        """
+        rows = slice(first_row, first_row + len(other))
+        if not 0 <= first_row <= len(self) - len(other):
+            raise ValueError(f"{len(other)} rows from row {first_row} do not fit into {len(self)}")
+        for name in _COUNTS:
+            getattr(self, name)[rows] += getattr(other, name)
+        np.maximum(self.largest[rows], other.largest, out=self.largest[rows])
+
+    def total(self) -> CastStats:
+        """Return the sum of all rows."""
+        counts: list[Any] = [getattr(self, name).sum().item() for name in _COUNTS]
+        fields = [*counts, self.largest.max(initial=0).item()]
+        return CastStats(*fields)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tfbundle.casting.half import HalfCaster
 from tfbundle.casting.policy import CastPolicy
-from tfbundle.casting.stats import CastStats
+from tfbundle.casting.stats import StatsTable
 
 WINDOW_NBYTES = 1 << 20
 _PAGE_NBYTES = 4096
@@ -41,7 +41,7 @@ class Workspace:
             self._whole = _aligned_buffer(WINDOW_NBYTES)
         return self._whole[:nbytes]
 
-    def cast(self, window: Bytes, offset: int, starts: list[int]) -> tuple[Bytes, list[CastStats]]:
+    def cast(self, window: Bytes, offset: int, starts: list[int]) -> tuple[Bytes, StatsTable]:
         """Cast float32 values to float16.
 
         Args:

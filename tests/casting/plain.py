@@ -1,0 +1,113 @@
+"""What casts must do, told by plain numpy, and numbers to try them on."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.support.requirements import tensorflow
+from tfbundle.casting.caster import BLOCK_ELEMENTS
+from tfbundle.casting.stats import CastStats
+
+Bits = NDArray[Any]
+Bits32 = NDArray[np.uint32]
+Bits16 = NDArray[np.uint16]
+
+SIZES = [1, 2, 3, 7, 15, 16, 17, 31, 33, BLOCK_ELEMENTS - 1, BLOCK_ELEMENTS, BLOCK_ELEMENTS + 1, 2 * BLOCK_ELEMENTS + 5]
+
+
+class Limits(NamedTuple):
+    """Magnitudes at which the outcome of a cast changes."""
+
+    overflow: float
+    underflow: float
+    normal: float
+
+
+HALF = Limits(65520.0, 2.0**-25, 2.0**-14 - 2.0**-25)
+BFLOAT16 = Limits((2 - 2.0**-8) * 2.0**127, 2.0**-134, 2.0**-126 - 2.0**-134)
+
+
+def plain_stats(source: Bits32, limits: Limits = HALF) -> CastStats:
+    """Count with comparisons of float64 values, in which everything here is exact."""
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        magnitude = np.abs(source.view(np.float32).astype(np.float64))
+    nan, inf = np.isnan(magnitude), np.isinf(magnitude)
+    finite = magnitude[~nan & ~inf]
+    return CastStats(
+        len(source),
+        int((finite >= limits.overflow).sum()),
+        int(((finite > 0) & (finite <= limits.underflow)).sum()),
+        int(((finite > limits.underflow) & (finite < limits.normal)).sum()),  # that tie goes up to a normal number
+        int(inf.sum()),
+        int(nan.sum()),
+        float(finite.max(initial=0.0)),
+    )
+
+
+def plain_half(source: Bits32) -> Bits16:
+    """Cast as numpy does, but for NaN, which become as TensorFlow leaves them."""
+    with np.errstate(all="ignore"):
+        values = source.view(np.float32)
+        numbers = values.astype(np.float16).view(np.uint16)
+    quiet = source >> 16 & 0x8000 | 0x7E00 | source >> 13 & 0x3FF
+    return np.where(np.isnan(values), quiet, numbers).astype(np.uint16)
+
+
+def plain_bfloat16(source: Bits32) -> Bits16:
+    """Look at upper and lower half."""
+    upper, lower = source >> 16, source & 0xFFFF
+    rounded = upper + ((lower > 0x8000) | (lower == 0x8000) & (upper % 2 == 1))
+    quiet = upper & 0x8000 | 0x7FC0
+    return np.where(np.isnan(source.view(np.float32)), quiet, rounded).astype(np.uint16)
+
+
+def tensorflow_cast(source: Bits, dtype_from: str, dtype_to: str) -> Bits:
+    tf = tensorflow()
+    values = tf.constant(source.view(getattr(tf, dtype_from).as_numpy_dtype))
+    result = tf.cast(values, dtype_to).numpy()
+    bits: Bits = result.view(f"u{result.itemsize}")
+    return bits
+
+
+def random_bits(seed: int, size: int) -> Bits32:
+    return np.random.default_rng(seed).integers(0, 2**32, size, np.uint32)
+
+
+def random_weights(seed: int, size: int, scale: float = 1.0) -> Bits32:
+    return (np.random.default_rng(seed).standard_normal(size) * scale).astype(np.float32).view(np.uint32)
+
+
+RANGES = {
+    "zero": (0, 1),
+    "tiny": (1, 0x33000001),
+    "small": (0x33000001, 0x387FE000),
+    "small in bfloat16": (1, 0x7F8000),
+    "turning normal": (0x387FDF00, 0x38800100),
+    "large": (0x477FE000, 0x7F800000),
+    "very large": (0x7F7F0000, 0x7F800000),
+    "inf": (0x7F800000, 0x7F800001),
+    "nan": (0x7F800001, 0x80000000),
+}
+"""Magnitudes of a kind, by their patterns; the second is beyond them."""
+
+DENSITIES = {"one": 1e-9, "few": 0.001, "many": 0.05, "half": 0.5, "all": 1.0}
+
+
+def mixture(seed: int, size: int, shares: dict[str, str]) -> Bits32:
+    """Return weights, among them some of each of several kinds at random places; later kinds replace earlier ones."""
+    rng = np.random.default_rng(seed)
+    source = random_weights(seed, size)
+    source = np.where(source & 0x7FFFFFFF < 0x38800000, np.uint32(0x3F800001), source)
+    for kind, density in shares.items():
+        count = max(1, int(size * DENSITIES[density]))
+        places = slice(None) if count == size else rng.choice(size, count, replace=False)
+        source[places] = rng.integers(*RANGES[kind], count, np.uint32) | rng.integers(0, 2, count, np.uint32) << 31
+    return source
+
+
+def assert_bits_equal(found: Bits, expected: Bits, source: Bits) -> None:
+    wrong = np.flatnonzero(found != expected)
+    assert not len(wrong), [(hex(source[at]), hex(found[at]), hex(expected[at]), int(at)) for at in wrong[:5]]
