@@ -276,7 +276,7 @@ def test_corpus(item: Item | None) -> None:
         return
     with tfbundle.open(item.prefix) as bundle:
         decisions = decide_tensors(bundle, Selection(optimizer="drop"))
-    dropped = {name for name, decision in decisions.items() if decision.action == "drop"}
+        dropped = {name for name, decision in zip(bundle, decisions, strict=True) if decision.action == "drop"}
     assert dropped == {name for name in item.tensors if is_state(name)}
 
 
@@ -299,5 +299,5 @@ def test_counts_in_the_corpus(path: str, num_state: int, num_other: int) -> None
     prefix = os.path.join(corpus_root(), path)
     with tfbundle.open(prefix) as bundle:
         decisions = decide_tensors(bundle, Selection(optimizer="drop"))
-    actions = [decision.action for decision in decisions.values()]
+    actions = [decision.action for decision in decisions]
     assert (actions.count("drop"), len(actions) - actions.count("drop")) == (num_state, num_other)

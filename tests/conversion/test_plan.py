@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pickle
 from collections import defaultdict
 
 import pytest
@@ -10,11 +9,12 @@ from hypothesis import strategies as st
 from tests.support.handmade import FLOAT16, FLOAT32, INT64, STRING, WIDTHS
 from tests.support.wire import bytes_field, entry_proto, shape_proto, varint_field
 from tfbundle.conversion.layout import Layout
-from tfbundle.conversion.plan import Plan, Step
+from tfbundle.conversion.plan import Plan
 from tfbundle.conversion.planning import plan_halve
-from tfbundle.conversion.select import Action, Decision
+from tfbundle.conversion.select import Action, Decision, Decisions
+from tfbundle.conversion.steps import Step, iter_steps
 from tfbundle.errors import FormatError, TruncatedError
-from tfbundle.format.entries import BIG, LITTLE, BundleHeader
+from tfbundle.format.entries import BIG, LITTLE, BundleEntry, BundleHeader
 from tfbundle.format.index import BundleIndex
 
 Placement = tuple[int, int, int, int]
@@ -43,93 +43,102 @@ def key(number: int) -> bytes:
     return f"{number * 7919 % 1000:03d}/{number}".encode()
 
 
-def decisions_for(index: BundleIndex, actions: list[Action]) -> dict[str, Decision]:
+def decisions_for(index: BundleIndex, actions: list[Action]) -> Decisions:
     """Give each tensor an action that suits its dtype."""
-    found = {}
+    found = []
     for number, name in enumerate(index):
         action = actions[number % len(actions)]
         if index[name].dtype != FLOAT32 and action in ("cast", "keep"):
             action = "copy"
-        found[name.decode()] = Decision(action, "test")
-    return found
+        found.append(Decision(action, "test"))
+    return Decisions.of(found)
+
+
+def entries_of(plan: Plan) -> list[BundleEntry]:
+    return [plan.index[name] for name in plan.index]
 
 
 @given(st.lists(PLACEMENTS, max_size=12), st.lists(ACTIONS, min_size=1, max_size=5), st.integers(1, 20))
-def test_plan_covers_every_byte_once(placements: list[Placement], actions: list[Action], step: int) -> None:
+def test_steps_cover_every_byte_once(placements: list[Placement], actions: list[Action], step: int) -> None:
     index, shard_nbytes = make_index(placements)
     decisions = decisions_for(index, actions)
-    plan = plan_halve(index, shard_nbytes, decisions, step_nbytes=4 * step)
+    plan = plan_halve(index, shard_nbytes, decisions, step_nbytes=16 * step)
+    sources, targets = entries_of(plan), plan.targets
 
     read: dict[int, list[int]] = defaultdict(list)
     written: dict[int, list[int]] = defaultdict(list)
-    for work in plan.steps:
+    for work in iter_steps(plan):
         assert isinstance(work, Step)
-        assert work.parts
-        for part in work.parts:
-            source, target = plan.sources[part.source].entry, plan.targets[part.target].entry
-            assert (source.shard_id, target.shard_id) == (work.source_shard, work.target_shard)
-            cast = decisions[plan.targets[part.target].key.decode()].action == "cast"
-            assert part.transform.cast == cast
-            assert source.dtype != STRING or part.nbytes == source.size
-            assert part.source_offset - source.offset == (part.target_offset - target.offset) * (2 if cast else 1)
-            read[part.source] += range(part.source_offset, part.source_offset + part.nbytes)
-            written[work.target_shard] += range(part.target_offset, part.target_offset + part.target_nbytes)
+        assert work.runs
+        for run in work.runs:
+            source_at, target_at = run.source_offset, run.target_offset
+            for row, nbytes in zip(run.rows.tolist(), run.sizes.tolist(), strict=True):
+                source = sources[row]
+                assert (source.shard_id, targets.shard_id[row]) == (work.source_shard, work.target_shard)
+                assert run.transform.cast == targets.cast[row] == (decisions[row].action == "cast")
+                assert source.dtype != STRING or nbytes == source.size
+                shrink = 2 if run.transform.cast else 1
+                assert source_at - source.offset == (target_at - targets.offset[row]) * shrink
+                read[row] += range(source_at, source_at + nbytes)
+                written[work.target_shard] += range(target_at, target_at + nbytes // shrink)
+                source_at += nbytes
+                target_at += nbytes // shrink
 
-    kept = {name for name, decision in decisions.items() if decision.action != "drop"}
-    assert {row.key.decode() for row in plan.targets} == kept
-    assert {name.decode() for name in plan.tensors} == decisions.keys()
-    for number, row in enumerate(plan.sources):
-        expected = range(row.entry.offset, row.entry.offset + row.entry.size) if row.key.decode() in kept else ()
-        assert sorted(read[number]) == list(expected)
+    kept = [row for row, decision in enumerate(decisions) if decision.action != "drop"]
+    assert sorted(targets.order.tolist()) == kept
+    for row, source in enumerate(sources):
+        assert sorted(read[row]) == list(range(source.offset, source.offset + source.size) if row in kept else ())
     for shard, nbytes in enumerate(plan.shard_nbytes):
         assert sorted(written[shard]) == list(range(nbytes))
+    assert plan.source_nbytes == sum(sources[row].size for row in kept)
 
 
 @given(st.lists(PLACEMENTS, max_size=12), st.lists(ACTIONS, min_size=1, max_size=5), st.integers(1, 20))
 def test_steps_are_small_and_in_order(placements: list[Placement], actions: list[Action], step: int) -> None:
     index, shard_nbytes = make_index(placements)
-    plan = plan_halve(index, shard_nbytes, decisions_for(index, actions), step_nbytes=4 * step)
+    plan = plan_halve(index, shard_nbytes, decisions_for(index, actions), step_nbytes=16 * step)
+    sources = entries_of(plan)
     place = (-1, -1)
-    for work in plan.steps:
+    for work in iter_steps(plan):
         assert isinstance(work, Step)
-        assert work.nbytes <= 4 * step or len(work.parts) == 1
-        for part in work.parts:
-            assert part.nbytes <= 4 * step or plan.sources[part.source].entry.dtype == STRING
-            assert (work.source_shard, part.source_offset) > place
-            place = (work.source_shard, part.source_offset)
-    assert sum(work.nbytes for work in plan.steps) == plan.source_nbytes
+        assert work.nbytes <= 16 * step or len(work.runs) == 1
+        for run in work.runs:
+            assert run.nbytes <= 16 * step or sources[int(run.rows[0])].dtype == STRING
+            assert (run.sizes > 0).all()
+            assert (work.source_shard, run.source_offset) > place
+            place = (work.source_shard, run.source_offset)
+    assert sum(work.nbytes for work in iter_steps(plan)) == plan.source_nbytes
 
 
 @given(st.lists(PLACEMENTS, max_size=12), st.lists(ACTIONS, min_size=1, max_size=5))
 def test_targets_are_packed_in_the_order_of_the_source(placements: list[Placement], actions: list[Action]) -> None:
     index, shard_nbytes = make_index(placements)
-    plan = plan_halve(index, shard_nbytes, decisions_for(index, actions))
+    decisions = decisions_for(index, actions)
+    plan = plan_halve(index, shard_nbytes, decisions)
+    sources, targets = entries_of(plan), plan.targets
     ends = [0, 0, 0]
-    for row in plan.targets:
-        source, target = plan.sources[row.sources[0]].entry, row.entry
-        half = plan.tensors[row.key].decision.action == "cast"
-        assert target.offset == ends[target.shard_id]
-        assert (target.shard_id, target.shape) == (source.shard_id, source.shape)
-        assert target.size == (source.size // 2 if half else source.size)
-        assert target.dtype == (FLOAT16 if half else source.dtype)
-        ends[target.shard_id] += target.size
+    for row in targets.order.tolist():
+        half = decisions[row].action == "cast"
+        assert targets.offset[row] == ends[targets.shard_id[row]]
+        assert targets.shard_id[row] == sources[row].shard_id
+        assert targets.size[row] == (sources[row].size // 2 if half else sources[row].size)
+        ends[targets.shard_id[row]] += int(targets.size[row])
     assert list(plan.shard_nbytes) == ends
-    sources = [plan.sources[row.sources[0]].entry for row in plan.targets]
-    order = [(source.shard_id, source.offset) for source in sources]
+    order = [(sources[row].shard_id, sources[row].offset) for row in targets.order.tolist()]
     assert order == sorted(order)
 
 
-@given(st.lists(PLACEMENTS, max_size=6), st.integers(1, 9))
-def test_plan_pickles(placements: list[Placement], step: int) -> None:
-    index, shard_nbytes = make_index(placements)
-    plan = plan_halve(index, shard_nbytes, decisions_for(index, ["cast", "drop"]), step_nbytes=4 * step)
-    assert pickle.loads(pickle.dumps(plan)) == plan
+def test_neighbours_of_one_kind_go_together() -> None:
+    rows = {b"a": four_floats(0), b"b": four_floats(16), b"c": four_floats(40), b"d": entry_proto(INT64, b"", 8, 1, 56)}
+    decisions = Decisions.of([Decision("cast", "test")] * 3 + [Decision("copy", "test")])
+    (step,) = iter_steps(plan_halve(BundleIndex(BundleHeader(1), rows), [64], decisions))
+    assert isinstance(step, Step)
+    assert [run.rows.tolist() for run in step.runs] == [[0, 1], [2], [3]]
 
 
 def plan_rows(rows: dict[bytes, bytes], shard_nbytes: list[int], header: BundleHeader | None = None) -> Plan:
     index = BundleIndex(header or BundleHeader(len(shard_nbytes)), rows)
-    decisions = {name.decode(): Decision("copy", "test") for name in rows}
-    return plan_halve(index, shard_nbytes, decisions)
+    return plan_halve(index, shard_nbytes, Decisions.of([Decision("copy", "test")] * len(rows)))
 
 
 def four_floats(offset: int, shard: int = 0) -> bytes:
@@ -161,7 +170,7 @@ def test_payload_beyond_its_shard(nbytes: int) -> None:
 
 def test_tensor_without_bytes_may_lie_anywhere() -> None:
     plan = plan_rows({b"a": entry_proto(FLOAT32, shape_proto(0), 0, 1, 1 << 40)}, [0])
-    assert (plan.shard_nbytes, plan.steps) == ((0,), ())
+    assert (plan.shard_nbytes, list(iter_steps(plan))) == ((0,), [])
 
 
 def test_shard_that_does_not_exist() -> None:
@@ -179,9 +188,9 @@ def test_slice_without_an_entry() -> None:
 def test_big_endian_bundle_becomes_little_endian() -> None:
     plan = plan_rows({b"a": four_floats(0)}, [16], BundleHeader(1, BIG))
     assert plan.header.endianness == LITTLE
-    (step,) = plan.steps
+    (step,) = iter_steps(plan)
     assert isinstance(step, Step)
-    assert [part.transform.swap for part in step.parts] == [4]
+    assert [run.transform.swap for run in step.runs] == [4]
 
 
 @pytest.mark.parametrize(
@@ -189,9 +198,8 @@ def test_big_endian_bundle_becomes_little_endian() -> None:
 )
 def test_other_shards(layout: Layout, shards: list[int]) -> None:
     index = BundleIndex(BundleHeader(1), {name: four_floats(16 * n) for n, name in enumerate((b"a", b"b", b"c"))})
-    decisions = {name: Decision("copy", "test") for name in "abc"}
-    plan = plan_halve(index, [48], decisions, layout)
-    assert [row.entry.shard_id for row in plan.targets] == shards
+    plan = plan_halve(index, [48], Decisions.of([Decision("copy", "test")] * 3), layout)
+    assert plan.targets.shard_id.tolist() == shards
     assert plan.header.num_shards == len(plan.shard_nbytes) == shards[-1] + 1
 
 

@@ -1,85 +1,145 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from typing import Any
+import pickle
+from collections.abc import Mapping
 
+import numpy as np
 import pytest
 
-from tfbundle.casting.stats import CastStats
-from tfbundle.conversion.plan import Plan, SourceRow, TargetRow, TensorPlan
-from tfbundle.conversion.report import RESTORE_NOTE, HalveReport, TensorReport, conversion_notes, report_tensors
-from tfbundle.conversion.select import OPTIMIZER_STATE, Action, Decision
-from tfbundle.format.entries import BundleEntry, BundleHeader
+from tests.support.handmade import HandmadeTensor, floats, integers, strings
+from tests.support.wire import bytes_field, entry_proto, shape_proto, varint_field
+from tfbundle.casting.stats import CastStats, StatsTable
+from tfbundle.conversion.layout import Layout
+from tfbundle.conversion.plan import Edits, Plan
+from tfbundle.conversion.planning import plan_halve
+from tfbundle.conversion.report import RESTORE_NOTE, HalveReport, TensorReport, TensorReports, conversion_notes
+from tfbundle.conversion.select import OPTIMIZER_STATE, Action, Decision, Decisions
+from tfbundle.format.entries import BundleHeader
+from tfbundle.format.index import BundleIndex
+from tfbundle.format.naming import OBJECT_GRAPH_KEY
+from tfbundle.format.ordered_code import encode_slice_key
 
-FLOAT32, FLOAT16, STRING = 1, 19, 7
+
+def plan_of(tensors: dict[HandmadeTensor, tuple[Action, str]], edits: Edits = Edits()) -> Plan:
+    """Plan what becomes of tensors, given in key order."""
+    rows, end = {}, 0
+    for tensor in tensors:
+        rows[tensor.name] = tensor.placed(end)
+        end += len(tensor.payload)
+    decisions = Decisions.of(Decision(*decision) for decision in tensors.values())
+    return plan_halve(BundleIndex(BundleHeader(1), rows), [end], decisions, edits=edits)
 
 
-def tensor(name: str, action: Action, reason: str = "why", nbytes: int = 8) -> TensorReport:
-    return TensorReport(name, name, action, reason, (2,), "float32", "float16", nbytes, nbytes // 2)
+def table(*rows: Mapping[str, float]) -> StatsTable:
+    stats = StatsTable(len(rows))
+    for number, row in enumerate(rows):
+        for field, value in row.items():
+            getattr(stats, field)[number] = value
+    return stats
 
 
 def test_reports_of_a_cast_and_a_dropped_tensor() -> None:
-    source = BundleEntry(FLOAT32, (3, 2), 0, 100, 24, 1)
-    target = BundleEntry(FLOAT16, (3, 2), 0, 50, 12)
-    text = BundleEntry(STRING, (), 0, 124, 24, 1)
-    stats = CastStats(6, largest=2.0)
-    plan = Plan(
-        BundleHeader(),
-        (SourceRow(b"w\xff", source, "w"), SourceRow(b"s", text, "s")),
-        (TargetRow(b"v", target, b"w\xff", (0,), (), cast=True),),
+    plan = plan_of(
+        {strings("s", [b"abc"]): ("drop", "--drop s"), floats(b"w\xff", np.ones((3, 2))): ("cast", "float32")},
+        Edits({b"w\xff": b"v"}),
+    )
+    reports = TensorReports(plan, table({}, {"elements": 6, "largest": 2.0}))
+    nbytes = len(strings("s", [b"abc"]).payload)
+    expected = [
+        TensorReport("s", "", "drop", "--drop s", (1,), "string", "", nbytes, 0),
+        TensorReport(
+            "w\udcff", "v", "cast", "float32", (3, 2), "float32", "float16", 24, 12, stats=CastStats(6, largest=2.0)
+        ),
+    ]
+    assert list(reports) == list(reports[:]) == [reports[-2], reports[-1]] == expected
+    assert reports.num_renamed == 1
+    with pytest.raises(IndexError):
+        reports[2]
+
+
+def make_report(stats: StatsTable | None) -> HalveReport:
+    plan = plan_of(
         {
-            b"w\xff": TensorPlan(source, 24, Decision("cast", "float32")),
-            b"s": TensorPlan(text, 24, Decision("drop", "--drop s")),
-        },
-        {b"w\xff": b"v"},
-        (),
-        (12,),
+            floats("a", [1, 2]): ("cast", "float32"),
+            floats("a/Adam", [1, 2]): ("keep", OPTIMIZER_STATE),
+            floats("b", [1]): ("cast", "float32"),
+            floats("c", [1, 2]): ("keep", "--keep c"),
+            integers("step", [1]): ("copy", "int64"),
+        }
     )
-    assert report_tensors(plan, {b"w\xff": stats}) == (
-        TensorReport("s", "", "drop", "--drop s", (), "string", "", 24, 0),
-        TensorReport("w\udcff", "v", "cast", "float32", (3, 2), "float32", "float16", 24, 12, stats=stats),
-    )
+    return HalveReport("from", "to", stats is None, 36, 30, TensorReports(plan, stats))
 
 
 def test_sums() -> None:
-    tensors = (
-        replace(tensor("a", "cast", nbytes=8), stats=CastStats(2, overflow=1, largest=7e4)),
-        replace(tensor("b", "cast", nbytes=4), stats=CastStats(1, underflow=1, largest=1)),
-        tensor("a/Adam", "keep", OPTIMIZER_STATE, 6),
-        tensor("c", "keep", "--keep c", 8),
-        tensor("step", "copy", "int64"),
+    report = make_report(
+        table({"elements": 2, "overflow": 1, "largest": 7e4}, {}, {"elements": 1, "underflow": 1, "largest": 1}, {}, {})
     )
-    report = HalveReport("from", "to", dry_run=False, source_nbytes=34, target_nbytes=20, tensors=tensors)
     assert report.totals == CastStats(3, overflow=1, underflow=1, largest=7e4)
-    assert report.optimizer_nbytes == 3
+    assert report.optimizer_nbytes == 8
+    assert report.tensors.sum_nbytes("cast") == 6
     assert report.count_reasons("keep") == {OPTIMIZER_STATE: 1, "--keep c": 1}
-    assert [entry.name for entry in report.select("cast")] == ["a", "b"]
+    assert [tensor.name for tensor in report.select("cast")] == ["a", "b"]
+    assert [tensor.stats is None for tensor in report.tensors] == [False, True, False, True, True]
     plain = json.loads(json.dumps(report.to_dict()))
     assert plain["totals"]["overflow"] == 1
     assert plain["tensors"][0]["stats"]["largest"] == 7e4
     assert plain["tensors"][4]["stats"] is None
     assert [plain[key] for key in ("source", "target", "dry_run", "source_nbytes", "target_nbytes", "notes")] == [
-        "from", "to", False, 34, 20, [],
+        "from", "to", False, 36, 30, [],
     ]  # fmt: skip
+    assert list(pickle.loads(pickle.dumps(report)).tensors) == list(report.tensors)
+
+
+def test_dry_run_has_no_statistics() -> None:
+    report = make_report(None)
+    assert report.totals == CastStats()
+    assert [tensor.stats for tensor in report.tensors] == [None] * 5
+    assert report.tensors.find_affected() == []
+
+
+def test_affected_tensors_come_worst_first() -> None:
+    rows = [{"subnormal": 9}, {}, {"overflow": 1}, {"underflow": 2, "subnormal": 1}, {"underflow": 2, "subnormal": 5}]
+    assert make_report(table(*rows)).tensors.find_affected() == [2, 4, 3, 0]
 
 
 @pytest.mark.parametrize(
-    ("changes", "phrases"),
+    ("action", "reason", "phrases"),
     [
-        ({"action": "keep"}, []),
-        ({"action": "cast"}, [RESTORE_NOTE]),
-        ({"action": "keep", "reason": OPTIMIZER_STATE}, ["optimizer state stays float32"]),
-        ({"action": "cast", "num_slices": 2, "joined": True}, [RESTORE_NOTE, "--slices keep"]),
-        ({"action": "cast", "num_slices": 2}, [RESTORE_NOTE, "--slices join"]),
-        ({"action": "copy", "name": "_CHECKPOINTABLE_OBJECT_GRAPH"}, []),
-        (
-            {"action": "copy", "name": "_CHECKPOINTABLE_OBJECT_GRAPH", "edited": True},
-            ["the object graph was rewritten"],
-        ),
+        ("keep", "--keep w", []),
+        ("cast", "float32", [RESTORE_NOTE]),
+        ("keep", OPTIMIZER_STATE, ["optimizer state stays float32"]),
+        ("drop", OPTIMIZER_STATE, []),
     ],
 )
-def test_notes(changes: dict[str, Any], phrases: list[str]) -> None:
-    found = conversion_notes([tensor("other", "copy"), replace(tensor("w", "keep"), **changes)])
+def test_notes(action: Action, reason: str, phrases: list[str]) -> None:
+    found = conversion_notes(plan_of({floats("w", [1]): (action, reason)}))
     assert len(found) == len(phrases)
     assert all(phrase in note for phrase, note in zip(phrases, found, strict=True))
+
+
+@pytest.mark.parametrize(("slices", "phrase"), [("join", "--slices keep"), ("keep", "--slices join")])
+def test_note_and_report_of_a_partitioned_tensor(slices: str, phrase: str) -> None:
+    part = bytes_field(7, bytes_field(1, varint_field(1, 0) + varint_field(2, 2)))
+    other = bytes_field(7, bytes_field(1, varint_field(1, 2) + varint_field(2, 1)))
+    rows = {
+        encode_slice_key(b"w", ((0, 2),)): entry_proto(1, shape_proto(2), 8, 1, 0),
+        encode_slice_key(b"w", ((2, 1),)): entry_proto(1, shape_proto(1), 4, 1, 8),
+        b"w": entry_proto(1, shape_proto(3), 0) + part + other,
+    }
+    layout = Layout(slices=slices)  # type: ignore[arg-type]
+    plan = plan_halve(BundleIndex(BundleHeader(1), rows), [12], Decisions.of([Decision("cast", "float32")]), layout)
+    restore, note = conversion_notes(plan)
+    assert (restore, phrase in note) == (RESTORE_NOTE, True)
+    (report,) = TensorReports(plan, None)
+    expected = TensorReport("w", "w", "cast", "float32", (3,), "float32", "float16", 12, 6, 2, slices == "join")
+    assert report == expected
+
+
+def test_note_and_report_of_an_object_graph_that_was_rewritten() -> None:
+    graph = strings(OBJECT_GRAPH_KEY, [b"abc"])
+    kept = plan_of({graph: ("copy", "string")})
+    assert conversion_notes(kept) == []
+    plan = plan_of({graph: ("copy", "string")}, Edits(payloads={OBJECT_GRAPH_KEY: b"12345"}))
+    assert ["rewritten" in note for note in conversion_notes(plan)] == [True]
+    assert [(report.edited, report.target_nbytes) for report in TensorReports(plan, None)] == [(True, 5)]

@@ -3,11 +3,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfbundle.conversion.select import OPTIMIZER_STATE, Decision, OptimizerState, Selection, decide, match_names
+from tfbundle.conversion.select import (
+    OPTIMIZER_STATE,
+    Decision,
+    Decisions,
+    OptimizerState,
+    Selection,
+    decide,
+    match_names,
+)
 
 FLOAT32, STRING, INT64, FLOAT16 = 1, 7, 9, 19
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -103,7 +112,7 @@ def test_malformed_expression() -> None:
 def test_every_pattern_of_a_selection_must_match(field: str) -> None:
     patterns: dict[str, Any] = {field: ("nope",)}
     with pytest.raises(ValueError, match=r"'nope' matches none"):
-        decide({"w": FLOAT32}, replace(Selection(), **patterns), ())
+        decide(["w"], np.array([FLOAT32], np.uint8), replace(Selection(), **patterns), ())
 
 
 def test_unknown_treatment_of_optimizer_state() -> None:
@@ -148,8 +157,8 @@ NAME = "scope/w"
     ],
 )
 def test_decisions(selection: Selection, dtype: int, is_state: bool, decision: Decision) -> None:
-    dtypes = {NAME: dtype, "other": FLOAT32}
-    assert decide(dtypes, selection, {NAME} if is_state else ())[NAME] == decision
+    dtypes = np.array([FLOAT32, dtype], np.uint8)
+    assert decide(["other", NAME], dtypes, selection, {NAME} if is_state else ())[1] == decision
 
 
 @given(
@@ -160,10 +169,28 @@ def test_decisions(selection: Selection, dtype: int, is_state: bool, decision: D
 def test_every_tensor_is_decided_and_only_float32_is_cast_or_kept(
     dtypes: dict[str, int], optimizer: OptimizerState, state: set[str]
 ) -> None:
-    decisions = decide(dtypes, Selection(optimizer=optimizer), state)
-    assert decisions.keys() == dtypes.keys()
-    for name, decision in decisions.items():
+    numbers = np.array(list(dtypes.values()), np.uint8)
+    decisions = decide(dtypes, numbers, Selection(optimizer=optimizer), state)
+    for name, decision in zip(dtypes, decisions, strict=True):
         if decision.action in ("cast", "keep"):
             assert dtypes[name] == FLOAT32
         if decision.action == "copy":
             assert dtypes[name] != FLOAT32
+
+
+DECISIONS = [Decision("cast", "a"), Decision("drop", "b"), Decision("cast", "c"), Decision("keep", "a")] * 2
+
+
+def test_decisions_in_columns_are_the_same() -> None:
+    columns = Decisions.of(DECISIONS)
+    assert list(columns) == list(columns[:]) == DECISIONS
+    assert list(columns[2:4]) == DECISIONS[2:4]
+    assert columns.are("cast").tolist() == [True, False, True, False] * 2
+    assert columns.are("cast", "a").tolist() == [True, False, False, False] * 2
+    assert not columns.are("cast", "no such reason").any()
+    assert columns.count_reasons("cast") == {"a": 2, "c": 2}
+    assert columns.count_reasons("copy") == {}
+
+
+def test_no_decisions() -> None:
+    assert list(Decisions.of([])) == list(decide([], np.zeros(0, np.uint8), Selection(), ())) == []

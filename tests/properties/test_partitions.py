@@ -19,7 +19,8 @@ from tests.support.requirements import tensorflow
 from tfbundle import Layout, RunOptions, halve
 from tfbundle.conversion.join import Join, iter_windows, row_elements
 from tfbundle.conversion.planning import plan_halve
-from tfbundle.conversion.select import Decision
+from tfbundle.conversion.select import Decision, Decisions
+from tfbundle.conversion.steps import iter_steps
 
 Cut = tuple[tuple[int, ...], list[Piece]]
 
@@ -80,10 +81,12 @@ def test_windows_cover_the_tensor_and_every_slice_in_order(cut: Cut, window: int
         monkeypatch.setattr("tfbundle.conversion.join.WINDOW_ELEMENTS", window)
         prefix = partitioned_bundle("w", values, 1, pieces, [0] * len(pieces)).write(f"{folder}/m")
         with tfbundle.open(prefix) as bundle:
-            plan = plan_halve(bundle.index, [values.nbytes], {"w": Decision("cast", "test")}, step_nbytes=16 * step)
+            plan = plan_halve(
+                bundle.index, [values.nbytes], Decisions.of([Decision("cast", "test")]), step_nbytes=16 * step
+            )
         seen = np.zeros(shape, int)
         read: dict[int, list[int]] = defaultdict(list)
-        for work in plan.steps:
+        for work in iter_steps(plan):
             assert isinstance(work, Join)
             assert work.nbytes <= max(16 * step, row_elements(shape) * 4)
             for box, stretches in iter_windows(work):
@@ -92,7 +95,7 @@ def test_windows_cover_the_tensor_and_every_slice_in_order(cut: Cut, window: int
                     seen[tuple(map(slice, part.starts, part.ends))] += 1
                     read[work.sources[number].source] += range(offset, offset + part.num_elements)
     assert (seen == 1).all()
-    sizes = [row.entry.num_elements for row in plan.sources]
+    sizes = (plan.index.columns.size // 4).tolist()
     assert all(read[number] == list(range(sizes[number])) for number in read)
     assert sum(map(len, read.values())) == values.size
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import numpy as np
 
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader, open_bundle
@@ -15,9 +18,10 @@ from tfbundle.errors import (
     FormatError,
     TruncatedError,
 )
-from tfbundle.format.extents import Placed, find_overlaps, sort_by_place
+from tfbundle.format.extents import describe_overlap, find_overlaps, sort_by_place
 from tfbundle.format.naming import key_to_name
 
+_MAX_OFFSET = 2**63 - 1
 _WRONG_STEP = "the index and the data files do not belong together: they are of different steps, or the copy is partial"
 
 
@@ -87,34 +91,41 @@ def verify(path: PathLike, /) -> VerifyReport:
         True
     """
     with open_bundle(path) as bundle:
-        nbytes = 0
-        errors: dict[str, BundleError] = {}
-        entries: list[Placed] = []
-        for key in bundle.index:
-            name = key_to_name(key)
-            try:
-                entries.append((key, bundle.entry(name)))
-                bundle.check_slices(name)
-                nbytes += bundle.check_payload(name)
-            except BundleError as error:
-                errors[name] = error
+        nbytes, errors = _check_rows(bundle)
         damages = [Damage(name, type(error).__name__, str(error)) for name, error in errors.items()]
         if not bundle.is_v1:  # whose rows have no places
-            damages += _find_overlaps(bundle, entries)
+            damages += _find_overlaps(bundle)
         num_rows = len(bundle.index)
         hint = _hint(list(errors.values()), num_rows)
         num_tensors = num_rows if errors else len(bundle)
         return VerifyReport(bundle.prefix, num_tensors, bundle.index.header.num_shards, nbytes, tuple(damages), hint)
 
 
-def _find_overlaps(bundle: BundleReader, entries: list[Placed]) -> Iterator[Damage]:
-    for (first, first_entry), (second, second_entry) in find_overlaps(sort_by_place(entries)):
-        yield Damage(
-            key_to_name(second),
-            FormatError.__name__,
-            f"payload starts at {second_entry.offset}, within that of {bundle.index.label(first)}, "
-            f"{first_entry.size} bytes from {first_entry.offset} on",
-        )
+def _check_rows(bundle: BundleReader) -> tuple[int, dict[str, BundleError]]:
+    """Check all rows: most of them in one sweep, and one by one what that did not find sound."""
+    rows = bundle.find_unconfirmed()
+    nbytes = int(bundle.index.scanned.size.sum()) - int(bundle.index.scanned.size[rows].sum())
+    errors: dict[str, BundleError] = {}
+    for row in rows.tolist():
+        name = key_to_name(bundle.index.keys_in_order[row])
+        try:
+            bundle.check_slices(name)
+            nbytes += bundle.check_payload(name)
+        except BundleError as error:
+            errors[name] = error
+    return nbytes, errors
+
+
+def _find_overlaps(bundle: BundleReader) -> Iterator[Damage]:
+    columns = bundle.index.scanned
+    for row in np.flatnonzero(~columns.plain).tolist():
+        with contextlib.suppress(FormatError):  # told already
+            columns.fill(row, bundle.index[bundle.index.keys_in_order[row]])
+    sane = columns.size <= _MAX_OFFSET - columns.offset
+    order = sort_by_place(columns)
+    for first, second in find_overlaps(columns, order[sane[order]]):
+        name = key_to_name(bundle.index.keys_in_order[second])
+        yield Damage(name, FormatError.__name__, describe_overlap(bundle.index, first, second))
 
 
 def _hint(errors: list[BundleError], num_rows: int) -> str:

@@ -19,6 +19,7 @@ from tfbundle.bundle.locate import PathLike, check_not_pointer, find_bundle
 from tfbundle.bundle.payloads import Payloads
 from tfbundle.bundle.region import Where
 from tfbundle.bundle.shards import Shards
+from tfbundle.bundle.sweep import confirm_payloads
 from tfbundle.bundle.v1 import V1Payloads, open_v1
 from tfbundle.errors import FormatError, TensorNotFoundError, UnsupportedError
 from tfbundle.format.dtypes import STRING, VARIANT, data_type, numpy_dtype
@@ -226,6 +227,15 @@ class BundleReader(Mapping[str, Any]):
             TensorNotFoundError, FormatError, BundleNotFoundError: as ``read``.
         """
         return 0 if self.entry(name).slices else self._payloads.check(name_to_key(name))
+
+    def find_unconfirmed(self) -> NDArray[np.intp]:
+        """Read all payloads of numbers once, side by side, and return the rows this did not find to be sound.
+
+        Those are to be checked one by one: damaged ones, strings, and whatever else is out of the ordinary.
+        """
+        if isinstance(self._payloads, V1Payloads):
+            return np.arange(len(self.index))
+        return np.flatnonzero(~confirm_payloads(self.index.scanned, self.shards))
 
     def check_slices(self, name: str) -> None:
         """Check that the slices of a partitioned tensor fit together and make up the tensor.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from tfbundle.bundle.locate import PathLike
 from tfbundle.errors import BundleExistsError, FormatError, UnsupportedError
 from tfbundle.format.dtypes import STRING, DataType, data_type_of, named_data_type
-from tfbundle.format.entries import HEADER_KEY, BundleEntry, BundleHeader, Slice
-from tfbundle.format.index import encode_index
+from tfbundle.format.entries import HEADER_KEY, BundleEntry, BundleHeader, Slice, encode_entry
+from tfbundle.format.index import encode_index_rows
 from tfbundle.format.naming import (
     INDEX_SUFFIX,
     data_filename,
@@ -197,7 +197,8 @@ class BundleWriter:
     def _publish(self) -> None:
         if self._data is None:
             self._stage.create(data_filename(self.prefix, 0, 1))
-        publish_bundle(self._stage, self._storage, self.prefix, BundleHeader(), self._entries, self._if_exists)
+        rows = ((key, encode_entry(self._entries[key])) for key in sorted(self._entries))
+        publish_bundle(self._stage, self._storage, self.prefix, BundleHeader(), rows, self._if_exists)
 
 
 def create_bundle(
@@ -256,17 +257,35 @@ def publish_bundle(
     storage: Storage,
     prefix: str,
     header: BundleHeader,
-    entries: Mapping[bytes, BundleEntry],
+    rows: Iterable[tuple[bytes, bytes]],
     if_exists: IfExists,
 ) -> None:
-    """Write the index beside the staged shards, publish them all, and remove what a replaced bundle leaves behind."""
+    """Write the index beside the staged shards, publish them all, and remove what a replaced bundle leaves behind.
+
+    Args:
+        stage: where the shards are.
+        storage: that of the stage.
+        prefix: of the bundle.
+        header: of the index.
+        rows: of the index: keys, ascending, and encoded entries.
+        if_exists: whether another bundle is replaced.
+    """
     path = index_filename(prefix)
-    parts: list[bytes] = []
-    encode_index(parts.append, header, ((key, entries[key]) for key in sorted(entries)))
-    stage.create(path).write_at(0, b"".join(parts))
+    _write_index(stage.create(path), header, rows)
     stage.publish(last=path)
     if if_exists == "replace":
         remove_stale_shards(prefix, header.num_shards, storage)
+
+
+def _write_index(file: StagedFile, header: BundleHeader, rows: Iterable[tuple[bytes, bytes]]) -> None:
+    end = 0
+
+    def append(piece: bytes) -> None:
+        nonlocal end
+        file.write_at(end, piece)
+        end += len(piece)
+
+    encode_index_rows(append, header, rows)
 
 
 def remove_stale_shards(prefix: str, num_shards: int, storage: Storage) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 _COUNTS = ("elements", "overflow", "underflow", "subnormal", "inf", "nan")
 _FIELDS = (*_COUNTS, "largest")
@@ -111,6 +112,12 @@ class StatsTable:
         for name in _COUNTS:
             getattr(self, name)[rows] += getattr(other, name)
         np.maximum(self.largest[rows], other.largest, out=self.largest[rows])
+
+    def add_at(self, rows: NDArray[np.signedinteger[Any]], other: StatsTable) -> None:
+        """Add each row of another table to a row of this one; the same row may be named more than once."""
+        for name in _COUNTS:
+            np.add.at(getattr(self, name), rows, getattr(other, name))
+        np.maximum.at(self.largest, rows, other.largest)
 
     def total(self) -> CastStats:
         """Return the sum of all rows."""

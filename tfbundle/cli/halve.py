@@ -140,18 +140,17 @@ def print_summary(report: HalveReport) -> None:
     sizes = f"{format_nbytes(report.source_nbytes)} -> {format_nbytes(report.target_nbytes)} ({percent:.0f} %)"
     print(f"{verb} {escape(report.target)}: {sizes}")
     print_table([(f"  {label}", text) for label, text in _action_lines(report)])
-    if not report.dry_run and report.select("cast"):
+    if not report.dry_run and report.count_reasons("cast"):
         _print_numbers(report)
     for note in report.notes:
         print(f"note: {escape(note)}")
 
 
 def _action_lines(report: HalveReport) -> list[tuple[str, str]]:
-    cast = report.select("cast")
-    nbytes = sum(tensor.target_nbytes for tensor in cast)
-    lines = [
-        ("cast", f"{plural(len(cast), 'tensor')} float32 -> float16, {format_nbytes(nbytes)}" if cast else "nothing")
-    ]
+    tensors = report.tensors
+    num_cast = tensors.count_reasons("cast").total()
+    nbytes = format_nbytes(tensors.sum_nbytes("cast"))
+    lines = [("cast", f"{plural(num_cast, 'tensor')} float32 -> float16, {nbytes}" if num_cast else "nothing")]
     labels: tuple[tuple[Action, str, str], ...] = (
         ("keep", "kept", "float32"),
         ("copy", "copied", "of other dtypes"),
@@ -161,8 +160,8 @@ def _action_lines(report: HalveReport) -> list[tuple[str, str]]:
         if reasons := report.count_reasons(action):
             why = ", ".join(f"{escape(reason)} ({count})" for reason, count in reasons.most_common())
             lines.append((label, f"{plural(reasons.total(), 'tensor')} {what}".rstrip() + f": {why}"))
-    if renamed := sum(tensor.target_name not in ("", tensor.name) for tensor in report.tensors):
-        lines.append(("renamed", plural(renamed, "tensor")))
+    if tensors.num_renamed:
+        lines.append(("renamed", plural(tensors.num_renamed, "tensor")))
     if report.optimizer_nbytes:
         size = format_nbytes(report.optimizer_nbytes)
         lines.append(("", f"optimizer state takes {size}; --optimizer drop or cast would change that"))
@@ -175,20 +174,13 @@ def _print_numbers(report: HalveReport) -> None:
         f"  numbers: {totals.elements:,} cast, largest magnitude {totals.largest:.6g}; {totals.overflow:,} overflowed, "
         f"{totals.underflow:,} became zero, {totals.subnormal:,} lost precision as subnormals"
     )
-    affected = [tensor for tensor in report.select("cast") if _harm(tensor) > (0, 0, 0)]
-    affected.sort(key=_harm, reverse=True)
+    affected = report.tensors.find_affected()
     if not affected:
         return
     head = ("    overflow", "to zero", "subnormal", "of", "largest", "tensor")
-    print_table([head, *map(_number_row, affected[:_MOST_ROWS])], right=(0, 1, 2, 3, 4))
+    print_table([head, *(_number_row(report.tensors[at]) for at in affected[:_MOST_ROWS])], right=(0, 1, 2, 3, 4))
     if len(affected) > _MOST_ROWS:
         print(f"    and {plural(len(affected) - _MOST_ROWS, 'more tensor')}; --json lists them all")
-
-
-def _harm(tensor: TensorReport) -> tuple[int, int, int]:
-    """Order tensors by what the cast did to them, worst first."""
-    stats = tensor.stats
-    return (stats.overflow, stats.underflow, stats.subnormal) if stats else (0, 0, 0)
 
 
 def _number_row(tensor: TensorReport) -> tuple[str, ...]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader, open_bundle
 from tfbundle.bundle.writer import check_target, target_prefix
 from tfbundle.casting.policy import CastPolicy
-from tfbundle.casting.stats import CastStats
+from tfbundle.casting.stats import StatsTable
 from tfbundle.conversion.beside import record_checkpoint, surroundings_notes
 from tfbundle.conversion.layout import Layout
 from tfbundle.conversion.optimizer import find_optimizer_state
 from tfbundle.conversion.plan import Edits, Plan
 from tfbundle.conversion.planning import plan_halve
 from tfbundle.conversion.rename import rename_names
-from tfbundle.conversion.report import HalveReport, conversion_notes, report_tensors
+from tfbundle.conversion.report import HalveReport, TensorReports, conversion_notes
 from tfbundle.conversion.run import RunOptions, carry_out
-from tfbundle.conversion.select import Decision, Selection, decide
+from tfbundle.conversion.select import Decisions, Selection, decide
 from tfbundle.conversion.transcode import pack_index, readable_bundle
 from tfbundle.errors import BundleExistsError, FormatError
 from tfbundle.format.naming import OBJECT_GRAPH_KEY, data_filename, index_filename, key_to_name, name_to_key
@@ -78,9 +76,8 @@ def halve(
         check_not_same(bundle, prefix, storage)
         try:
             plan = _plan(bundle, selection, layout)
-            casts = any(row.cast for row in plan.targets)
-            notes = surroundings_notes(bundle.prefix, storage) if casts else []
-            stats: Mapping[bytes, CastStats] = {}
+            notes = surroundings_notes(bundle.prefix, storage) if plan.decisions.are("cast").any() else []
+            stats: StatsTable | None = None
             if not options.dry_run:
                 check_target(prefix, plan.header.num_shards, options.if_exists, storage)
                 with readable_bundle(bundle, prefix) as readable:
@@ -91,15 +88,14 @@ def halve(
                 notes += record_checkpoint(bundle.prefix, prefix, storage)
         except FormatError as error:
             raise error.add_path(bundle.prefix) from error
-        tensors = report_tensors(plan, stats)
         return HalveReport(
             bundle.prefix,
             prefix,
             options.dry_run,
-            sum(row.entry.size for row in plan.sources),
+            int(plan.index.columns.size.sum()),
             sum(plan.shard_nbytes),
-            tensors,
-            (*conversion_notes(tensors), *notes),
+            TensorReports(plan, stats),
+            (*conversion_notes(plan), *notes),
         )
 
 
@@ -111,13 +107,16 @@ def _plan(bundle: BundleReader, selection: Selection, layout: Layout) -> Plan:
     return plan_halve(bundle.index, [shard.nbytes for shard in bundle.open_shards()], decisions, layout, edits)
 
 
-def _plan_edits(bundle: BundleReader, selection: Selection, decisions: Mapping[str, Decision]) -> Edits:
+def _plan_edits(bundle: BundleReader, selection: Selection, decisions: Decisions) -> Edits:
     """Return new names, and the object graph that goes with them and with what is dropped."""
-    dropped = {name for name, decision in decisions.items() if decision.action == "drop"}
-    renames = rename_names(decisions.keys() - dropped, selection.rename) if selection.rename else {}
+    is_dropped = decisions.are("drop")
+    if not (selection.rename or is_dropped.any()):
+        return Edits()
+    dropped = {name for name, drop in zip(bundle, is_dropped.tolist(), strict=True) if drop}
+    renames = rename_names([name for name in bundle if name not in dropped], selection.rename)
     names = {name_to_key(old): name_to_key(new) for old, new in renames.items()}
     graph_name = key_to_name(OBJECT_GRAPH_KEY)
-    if graph_name not in bundle or graph_name in dropped or not (dropped or renames):
+    if graph_name not in bundle or graph_name in dropped:
         return Edits(names)
     graph = bundle[graph_name].item()
     edited = rename_values(drop_values(graph, dropped), renames)
@@ -125,15 +124,15 @@ def _plan_edits(bundle: BundleReader, selection: Selection, decisions: Mapping[s
     return Edits(names, payloads)
 
 
-def decide_tensors(bundle: BundleReader, selection: Selection) -> dict[str, Decision]:
+def decide_tensors(bundle: BundleReader, selection: Selection) -> Decisions:
     """Decide what becomes of each tensor of a bundle, its object graph taken into account.
 
     Raises:
         ValueError: a pattern matches nothing.
         FormatError: an entry or the object graph is damaged.
     """
-    dtypes = {name: bundle.entry(name).dtype for name in bundle}
-    return decide(dtypes, selection, find_optimizer_state(dtypes, _read_object_graph(bundle)))
+    dtypes = bundle.index.columns.dtype[bundle.index.tensor_rows]
+    return decide(bundle, dtypes, selection, find_optimizer_state(bundle, _read_object_graph(bundle)))
 
 
 def _read_object_graph(bundle: BundleReader) -> tuple[TrackableObject, ...]:

@@ -23,7 +23,7 @@ class JoinSource(NamedTuple):
     """One slice.
 
     Attributes:
-        source: position in ``Plan.sources``.
+        source: number of its row.
         shard_id: the source shard that holds it.
         offset: where its payload starts there, in bytes.
         box: its place in the tensor.
@@ -39,7 +39,7 @@ class Join(NamedTuple):
     """One unit of work: some rows of a tensor that is joined, and cast.
 
     Attributes:
-        target: position in ``Plan.targets``.
+        row: number of the tensor's row.
         target_shard: the shard it is written to.
         target_offset: where the tensor's payload starts there, in bytes.
         shape: of the tensor.
@@ -48,7 +48,7 @@ class Join(NamedTuple):
         swap: how many bytes are reversed together, 1 where the byte order is right already.
     """
 
-    target: int
+    row: int
     target_shard: int
     target_offset: int
     shape: tuple[int, ...]

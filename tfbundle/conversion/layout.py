@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 Slices = Literal["join", "keep"]
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12} | {
@@ -50,7 +53,9 @@ class Layout:
             if number is not None and number < 1:
                 raise ValueError(f"{number} is too small, expected at least 1")
 
-    def assign(self, sizes: Sequence[int], current: Sequence[int], num_shards: int) -> tuple[list[int], int]:
+    def assign(
+        self, sizes: NDArray[np.int64], current: NDArray[np.int32], num_shards: int
+    ) -> tuple[NDArray[np.int32], int]:
         """Choose a shard for each payload.
 
         Args:
@@ -62,14 +67,16 @@ class Layout:
             The shard of each payload, and the number of shards.
 
         Example:
-            >>> Layout(max_shard_nbytes=10).assign([6, 4, 3], [0, 0, 0], 1)
+            >>> shards, num_shards = Layout(max_shard_nbytes=10).assign(np.array([6, 4, 3]), np.zeros(3, np.int32), 1)
+            >>> shards.tolist(), num_shards
             ([0, 0, 1], 2)
         """
         if self.shards is not None:
-            return _spread(sizes, self.shards), self.shards
+            return np.array(_spread(sizes.tolist(), self.shards), np.int32), self.shards
         if self.max_shard_nbytes is not None:
-            return _fill(sizes, self.max_shard_nbytes)
-        return list(current), num_shards
+            shards, num_shards = _fill(sizes.tolist(), self.max_shard_nbytes)
+            return np.array(shards, np.int32), num_shards
+        return current, num_shards
 
 
 def _spread(sizes: Sequence[int], num_shards: int) -> list[int]:

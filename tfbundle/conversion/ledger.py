@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import reduce
 from operator import attrgetter
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tfbundle.bundle.payloads import WRONG_CHECKSUM
 from tfbundle.casting.policy import CastPolicy
-from tfbundle.casting.stats import CastStats
-from tfbundle.conversion.pipeline import Piece, StepResult
-from tfbundle.conversion.plan import Plan, SourceRow
+from tfbundle.casting.stats import StatsTable
+from tfbundle.conversion.pipeline import Pieces, StepResult
+from tfbundle.conversion.plan import Plan, Rows
 from tfbundle.errors import CastError, ChecksumError
-from tfbundle.format.entries import BundleEntry
+from tfbundle.format.dtypes import FLOAT16
+from tfbundle.format.entries import BundleEntry, encode_entry, encode_plain_entry, replace_dtype
 from tfbundle.format.naming import key_to_name
-from tfbundle.sstable.checksum import combine_crc32c, mask_crc32c, unmask_crc32c
+from tfbundle.format.ordered_code import rename_slice_key
+from tfbundle.sstable.checksum import combine_crc32c, mask_crc32c_array, unmask_crc32c
 
 _OVERFLOW_REMEDY = "--on-overflow inf or clamp would store it, --keep would leave the tensor float32"
+_CHUNK_ROWS = 1 << 14  # of columns that are Python numbers at a time
 
 
 class Ledger:
     """Checksums and statistics of a running conversion.
 
     Attributes:
-        stats: what the cast did to each tensor, by its key, for those that are cast.
+        stats: what the cast did to each tensor, in the order of the plan's decisions; 0 for those that are not cast.
     """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._read = _Pieces([row.entry.size for row in plan.sources])
-        self._written = _Pieces([row.entry.size for row in plan.targets])
-        self._crcs: dict[int, int] = {}
-        self.stats: dict[bytes, CastStats] = {row.tensor: CastStats() for row in plan.targets if row.cast}
+        self._read = _Checksums(plan.index.columns.size)
+        self._written = _Checksums(plan.targets.size)
+        self.stats = StatsTable(len(plan.decisions))
 
     def enter(self, result: StepResult) -> None:
         """Take the result of a step; judge each source row that is complete with it.
@@ -39,11 +46,12 @@ class Ledger:
         Raises:
             ChecksumError: a row's bytes do not match the checksum in the source's index.
         """
-        for row, crc in self._read.add(result.read):
-            _check_source(self._plan.sources[row], crc)
-        self._crcs.update(self._written.add(result.written))
-        for row, stats in result.stats:
-            self.stats[self._plan.targets[row].tensor] += stats
+        for pieces in result.read:
+            self._check_sources(self._read.add(pieces))
+        for pieces in result.written:
+            self._written.add(pieces)
+        for rows, stats in result.stats:
+            self.stats.add_at(self._plan.tensor_of[rows], stats)
 
     def check_complete(self) -> None:
         """Judge the source rows without payload, which no step has seen.
@@ -51,10 +59,18 @@ class Ledger:
         Raises:
             ChecksumError: the checksum of one is not that of no bytes.
         """
-        for target in self._plan.targets:
-            for source in (self._plan.sources[position] for position in target.sources):
-                if not source.entry.size and not source.entry.slices:
-                    _check_source(source, 0)
+        columns, rows = self._plan.index.columns, self._plan.read_rows
+        self._check_sources(rows[(columns.size[rows] == 0) & ~columns.sliced[rows]])
+
+    def _check_sources(self, rows: Rows) -> None:
+        stored = self._plan.index.columns.crc32c[rows]
+        for position in np.flatnonzero(mask_crc32c_array(self._read.crcs[rows]) != stored).tolist():
+            row = int(rows[position])
+            entry = self._plan.index[self._plan.index.keys_in_order[row]]
+            reason = f"{WRONG_CHECKSUM} (shard {entry.shard_id})"
+            computed = int(self._read.crcs[row])
+            label = self._plan.label(row)
+            raise ChecksumError(reason, "", label, entry.offset, unmask_crc32c(entry.crc32c), computed)
 
     def check_overflow(self, policy: CastPolicy) -> None:
         """Refuse finite values that became infinite, if the policy does.
@@ -62,50 +78,112 @@ class Ledger:
         Raises:
             CastError: there are some; it names the tensor with the largest.
         """
+        if policy.on_overflow != "error":
+            return
+        keys, rows = self._plan.index.keys_in_order, self._plan.tensor_rows
         found = [
-            (stats.largest, key_to_name(key), stats.overflow) for key, stats in self.stats.items() if stats.overflow
+            (float(self.stats.largest[tensor]), key_to_name(keys[rows[tensor]]), int(self.stats.overflow[tensor]))
+            for tensor in np.flatnonzero(self.stats.overflow).tolist()
         ]
-        if found and policy.on_overflow == "error":
+        if found:
             (worst, name, count), *others = sorted(found, reverse=True)
             raise CastError(name, count, worst, _OVERFLOW_REMEDY, tuple(other for _, other, _ in others))
 
-    def entries(self) -> dict[bytes, BundleEntry]:
-        """Return the target's entries, checksums filled in."""
-        return {
-            row.key: row.entry
-            if row.entry.slices
-            else replace(row.entry, crc32c=mask_crc32c(self._crcs.get(number, 0)))
-            for number, row in enumerate(self._plan.targets)
-        }
+    def iter_index_rows(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the target's rows, key and encoded entry, in key order, checksums filled in."""
+        rows = self._iter_rows_as_read()
+        yield from sorted(rows) if self._plan.edits.names else rows
+
+    def _iter_rows_as_read(self) -> Iterator[tuple[bytes, bytes]]:
+        plan, keys = self._plan, self._plan.index.keys_in_order
+        for place in _iter_places(plan, self._written.crcs):
+            key = keys[place.row]
+            value = plan.index.rows[key]
+            if place.head_nbytes:
+                head = value[: place.head_nbytes]
+                if place.cast:
+                    head = replace_dtype(head, FLOAT16.number)
+                encoded = encode_plain_entry(head, place.shard_id, place.offset, place.size, place.crc32c)
+            else:
+                encoded = encode_entry(_edit_entry(plan, plan.index[key], place))
+            yield self._new_key(key, place.row), encoded
+
+    def _new_key(self, key: bytes, row: int) -> bytes:
+        names = self._plan.edits.names
+        if not names:
+            return key
+        tensor = self._plan.index.keys_in_order[self._plan.tensor_rows[self._plan.tensor_of[row]]]
+        if tensor not in names:
+            return key
+        return names[tensor] if key == tensor else rename_slice_key(key, names[tensor])
 
 
-class _Pieces:
-    """Pieces of rows, kept until a row is complete."""
+class _Place(NamedTuple):
+    """What the target's index says of a row, and how many bytes of its source entry can be taken over."""
 
-    def __init__(self, sizes: list[int]) -> None:
-        self._missing = sizes
-        self._pieces: dict[int, list[Piece]] = {}
-
-    def add(self, pieces: list[Piece]) -> list[tuple[int, int]]:
-        """Take pieces, which may come in any order; return row and crc32c of each row that is complete with them."""
-        complete = []
-        for piece in pieces:
-            self._missing[piece.row] -= piece.nbytes
-            found = self._pieces.setdefault(piece.row, [])
-            found.append(piece)
-            if not self._missing[piece.row]:
-                del self._pieces[piece.row]
-                complete.append((piece.row, reduce(_join, sorted(found, key=attrgetter("offset"))).crc))
-        return complete
+    row: int
+    head_nbytes: int
+    cast: bool
+    shard_id: int
+    offset: int
+    size: int
+    crc32c: int
 
 
-def _join(first: Piece, second: Piece) -> Piece:
+def _iter_places(plan: Plan, crcs: NDArray[np.uint32]) -> Iterator[_Place]:
+    """Yield the rows that are written in key order."""
+    targets = plan.targets
+    rows = np.sort(targets.order)
+    for start in range(0, len(rows), _CHUNK_ROWS):
+        here = rows[start : start + _CHUNK_ROWS]
+        columns = (plan.index.columns.head_nbytes, targets.cast, targets.shard_id, targets.offset, targets.size)
+        numbers = (column[here].tolist() for column in columns)
+        yield from map(_Place, here.tolist(), *numbers, mask_crc32c_array(crcs[here]).tolist())
+
+
+def _edit_entry(plan: Plan, entry: BundleEntry, place: _Place) -> BundleEntry:
+    """Return the entry of a row whose source entry is not plain."""
+    if place.cast:
+        entry = replace(entry, dtype=FLOAT16.number)
+    if entry.slices and place.row not in plan.joined:
+        return entry  # which has no payload of its own
+    return replace(entry, slices=(), shard_id=place.shard_id, offset=place.offset, size=place.size, crc32c=place.crc32c)
+
+
+class _Piece(NamedTuple):
+    offset: int
+    nbytes: int
+    crc: int
+
+
+class _Checksums:
+    """Checksums of rows; those of parts are kept until the row is complete."""
+
+    def __init__(self, sizes: NDArray[np.int64]) -> None:
+        self._sizes = sizes
+        self._parts: dict[int, list[_Piece]] = {}
+        self._missing: dict[int, int] = {}
+        self.crcs = np.zeros(len(sizes), np.uint32)
+
+    def add(self, pieces: Pieces) -> Rows:
+        """Take pieces, which may come in any order; return the rows that are complete with them."""
+        whole = pieces.nbytes == self._sizes[pieces.rows]
+        self.crcs[pieces.rows[whole]] = pieces.crcs[whole]
+        complete = pieces.rows[whole]
+        parts = [row for position in np.flatnonzero(~whole).tolist() if (row := self._add_part(pieces, position)) >= 0]
+        return np.concatenate([complete, np.array(parts, np.intp)]) if parts else complete
+
+    def _add_part(self, pieces: Pieces, position: int) -> int:
+        """Take a part of a row; return the row if it is complete, else -1."""
+        row, offset, nbytes, crc = (int(column[position]) for column in pieces)
+        self._parts.setdefault(row, []).append(_Piece(offset, nbytes, crc))
+        self._missing[row] = self._missing.get(row, int(self._sizes[row])) - nbytes
+        if self._missing[row]:
+            return -1
+        self.crcs[row] = reduce(_join, sorted(self._parts.pop(row), key=attrgetter("offset"))).crc
+        return row
+
+
+def _join(first: _Piece, second: _Piece) -> _Piece:
     crc = combine_crc32c(first.crc, second.crc, second.nbytes)
-    return Piece(first.row, first.offset, first.nbytes + second.nbytes, crc)
-
-
-def _check_source(row: SourceRow, crc: int) -> None:
-    entry = row.entry
-    if mask_crc32c(crc) != entry.crc32c:
-        reason = f"{WRONG_CHECKSUM} (shard {entry.shard_id})"
-        raise ChecksumError(reason, "", row.label, entry.offset, unmask_crc32c(entry.crc32c), crc)
+    return _Piece(first.offset, first.nbytes + second.nbytes, crc)

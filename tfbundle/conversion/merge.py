@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader, open_bundle
@@ -23,10 +23,10 @@ from tfbundle.conversion.layout import Layout
 from tfbundle.conversion.plan import Plan
 from tfbundle.conversion.planning import plan_halve
 from tfbundle.conversion.run import RunOptions, carry_out
-from tfbundle.conversion.select import Decision
+from tfbundle.conversion.select import Decision, Decisions
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.dtypes import dtype_name
-from tfbundle.format.entries import BundleEntry, encode_entry
+from tfbundle.format.entries import decode_entry, encode_entry, encode_plain_entry
 from tfbundle.format.index import BundleIndex
 from tfbundle.format.naming import INDEX_SUFFIX, data_filename, index_filename, key_to_name
 from tfbundle.storage.base import ReadableFile, Storage, staging
@@ -119,9 +119,9 @@ def merge(
             else:
                 _take_files(bundles, index, shards, prefix, files, options)
             notes = record_checkpoint(bundles[0].prefix, prefix, storage)
-        nbytes = sum(row.entry.size for row in plan.targets)
+        nbytes = sum(plan.shard_nbytes)
         names = tuple(bundle.prefix for bundle in bundles)
-        return MergeReport(names, prefix, len(plan.tensors), plan.header.num_shards, nbytes, tuple(notes))
+        return MergeReport(names, prefix, len(plan.decisions), plan.header.num_shards, nbytes, tuple(notes))
 
 
 def _check_request(files: Files, layout: Layout) -> None:
@@ -158,22 +158,47 @@ def unite(bundles: Sequence[BundleReader]) -> tuple[BundleIndex, list[ReadableFi
         raise FormatError("Merging bundles with conflicting endianness; inputs corrupted?")
     if len({header.version for header in headers}) > 1:
         raise FormatError("Merging bundles with different format versions")
-    rows: dict[bytes, BundleEntry] = {}
+    rows: dict[bytes, bytes] = {}
     shards: list[ReadableFile] = []
     for bundle in bundles:
         numbers: dict[int, int] = {}
-        for key, entry in bundle.index.items():
-            if entry.shard_id not in numbers:
-                numbers[entry.shard_id] = len(shards)
-                shards.append(bundle.shards.open(entry.shard_id))
-            moved = replace(entry, shard_id=numbers[entry.shard_id])
-            rows[key] = _unite_rows(bundle.prefix, key, rows[key], moved) if key in rows else moved
+        for row in _iter_index(bundle.index):
+            if row.shard_id not in numbers:
+                numbers[row.shard_id] = len(shards)
+                shards.append(bundle.shards.open(row.shard_id))
+            moved = row.move(numbers[row.shard_id])
+            rows[row.key] = _unite_rows(bundle.prefix, row.key, rows[row.key], moved) if row.key in rows else moved
     header = replace(headers[0], num_shards=len(shards))
-    return BundleIndex(header, {key: encode_entry(rows[key]) for key in sorted(rows)}), shards
+    return BundleIndex(header, dict(sorted(rows.items()))), shards
 
 
-def _unite_rows(prefix: str, key: bytes, first: BundleEntry, second: BundleEntry) -> BundleEntry:
+class _IndexRow(NamedTuple):
+    """A row of an input, encoded, and what of it is needed to give it another shard."""
+
+    key: bytes
+    value: bytes
+    head_nbytes: int
+    shard_id: int
+    offset: int
+    size: int
+    crc32c: int
+
+    def move(self, shard_id: int) -> bytes:
+        """Return the encoded entry with another shard."""
+        if self.head_nbytes:
+            return encode_plain_entry(self.value[: self.head_nbytes], shard_id, self.offset, self.size, self.crc32c)
+        return encode_entry(replace(decode_entry(self.value), shard_id=shard_id))
+
+
+def _iter_index(index: BundleIndex) -> Iterator[_IndexRow]:
+    columns = index.columns
+    parts = (columns.head_nbytes, columns.shard_id, columns.offset, columns.size, columns.crc32c)
+    yield from map(_IndexRow, index.rows, index.rows.values(), *(part.tolist() for part in parts))
+
+
+def _unite_rows(prefix: str, key: bytes, first_value: bytes, second_value: bytes) -> bytes:
     name = key_to_name(key)
+    first, second = decode_entry(first_value), decode_entry(second_value)
     if not first.slices and not second.slices:
         raise FormatError(f"Duplicate tensor keyed by {name} encountered, when merging prefix: {prefix}")
     if not first.slices or not second.slices:
@@ -185,11 +210,11 @@ def _unite_rows(prefix: str, key: bytes, first: BundleEntry, second: BundleEntry
             f"slices of {name} are {dtype_name(first.dtype)} {list(first.shape)} in one bundle and "
             f"{dtype_name(second.dtype)} {list(second.shape)} in another: {prefix}"
         )
-    return replace(first, slices=first.slices + second.slices)
+    return encode_entry(replace(first, slices=first.slices + second.slices))
 
 
 def _plan(index: BundleIndex, shards: Sequence[ReadableFile], layout: Layout) -> Plan:
-    everything = {key_to_name(key): Decision("copy", "merge") for key in index.tensor_keys()}
+    everything = Decisions.of([Decision("copy", "merge")] * len(index.tensor_rows))
     return plan_halve(index, [shard.nbytes for shard in shards], everything, layout)
 
 
@@ -209,7 +234,7 @@ def _take_files(
     with staging(storage, replace=options.if_exists == "replace") as stage:
         for number, shard in enumerate(shards):
             stage.link(shard.path, data_filename(prefix, number, len(shards)))
-        publish_bundle(stage, storage, prefix, index.header, index, options.if_exists)
+        publish_bundle(stage, storage, prefix, index.header, index.rows.items(), options.if_exists)
     if files == "move":
         for bundle in bundles:
             storage.remove(index_filename(bundle.prefix))

@@ -57,12 +57,11 @@ def find_optimizer_state(names: Collection[str], object_graph: Sequence[Trackabl
         >>> sorted(find_optimizer_state({"w", "w/Adam", "w/Adam_1", "beta1_power", "Adam"}))
         ['beta1_power', 'w/Adam', 'w/Adam_1']
     """
-    known = frozenset(names)
-    by_name = {name for name in known if _is_state_by_name(name, known)}
-    return frozenset(by_name | (known & _state_keys(object_graph)))
+    by_name = {name for name in names if _is_state_by_name(name, names)}
+    return frozenset(by_name | {key for key in _state_keys(object_graph) if key in names})
 
 
-def _is_state_by_name(name: str, names: frozenset[str]) -> bool:
+def _is_state_by_name(name: str, names: Collection[str]) -> bool:
     if _SLOT_KEY in name or _ACCUMULATED_POWER.fullmatch(name):
         return True
     if (slot := _SLOT.fullmatch(name)) and any(tail in names for tail in _path_tails(slot["variable"])):
@@ -72,7 +71,7 @@ def _is_state_by_name(name: str, names: frozenset[str]) -> bool:
     return bool(_KERAS_WEIGHTS.fullmatch(name) or _OPTIMIZE_LOSS.fullmatch(name))
 
 
-def _is_keras_state(rest: str, names: frozenset[str]) -> bool:
+def _is_keras_state(rest: str, names: Collection[str]) -> bool:
     """Judge what follows an optimizer's name in a path."""
     slot = _KERAS_SLOT.fullmatch(rest)
     return bool(_HYPERPARAMETER.fullmatch(rest) or (slot and slot["variable"] in names))

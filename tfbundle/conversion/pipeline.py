@@ -7,40 +7,44 @@ small tensors cost little more than a large one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tfbundle.casting.policy import CastPolicy
-from tfbundle.casting.stats import CastStats
+from tfbundle.casting.stats import StatsTable
 from tfbundle.conversion.join import Join, iter_windows
-from tfbundle.conversion.plan import Part, Plan, Step, Structure, Transform, Write
-from tfbundle.conversion.workspace import WINDOW_NBYTES, Bytes, Workspace, swap_bytes, workspace
+from tfbundle.conversion.plan import Rows
+from tfbundle.conversion.steps import AnyStep, Run, Structure, Transform, Write
+from tfbundle.conversion.workspace import Workspace, swap_bytes, workspace
 from tfbundle.errors import FormatError
 from tfbundle.format.dtypes import FLOAT16, FLOAT32, data_type
-from tfbundle.format.payload_checksum import ByteOrder, StringChecksum, payload_checksum
+from tfbundle.format.extents import iter_row_windows
+from tfbundle.format.payload_checksum import ByteOrder, StringChecksum, add_row_crcs, payload_checksum
 from tfbundle.sstable.checksum import crc32c
 from tfbundle.storage.base import ReadableFile, StagedFile, Storage
+from tfbundle.storage.buffers import WINDOW_NBYTES
 
 
-class Piece(NamedTuple):
-    """A stretch of a row that was read or written.
+class Pieces(NamedTuple):
+    """Stretches of rows that were read or written, one of each row.
 
     Attributes:
-        row: position in ``Plan.sources`` or ``Plan.targets``.
-        offset: where it starts, comparable within the row.
-        nbytes: its size.
-        crc: its crc32c, unmasked.
+        rows: whose they are.
+        offsets: where they start, comparable within a row.
+        nbytes: their sizes.
+        crcs: their crc32c, unmasked.
     """
 
-    row: int
-    offset: int
-    nbytes: int
-    crc: int
+    rows: Rows
+    offsets: NDArray[np.int64]
+    nbytes: NDArray[np.int64]
+    crcs: NDArray[np.uint32]
 
 
 class StepResult(NamedTuple):
@@ -49,12 +53,12 @@ class StepResult(NamedTuple):
     Attributes:
         read: the pieces that were read.
         written: the pieces that were written.
-        stats: (row, what the cast did to its numbers), one for each row that was cast.
+        stats: rows that were cast, and what the cast did to the numbers of each.
     """
 
-    read: list[Piece]
-    written: list[Piece]
-    stats: list[tuple[int, CastStats]]
+    read: list[Pieces]
+    written: list[Pieces]
+    stats: list[tuple[Rows, StatsTable]]
 
 
 @dataclass(frozen=True)
@@ -75,23 +79,23 @@ class StepContext:
 
 
 def run_steps(
-    context: StepContext, plan: Plan, executor: Executor | None, num_workers: int
-) -> Iterator[tuple[Step | Join | Write, StepResult]]:
+    context: StepContext, steps: Iterable[AnyStep], executor: Executor | None, num_workers: int
+) -> Iterator[tuple[AnyStep, StepResult]]:
     """Do all steps of a plan and yield their results as they come.
 
     Args:
         context: where the files are.
-        plan: what to do.
+        steps: what to do.
         executor: does the steps; None to do them here, one after the other.
         num_workers: how many steps to keep waiting at a time, twice over.
     """
     if executor is None:
-        for step in plan.steps:
+        for step in steps:
             yield step, run_step(context, step)
         return
-    waiting: dict[Future[StepResult], Step | Join | Write] = {}
+    waiting: dict[Future[StepResult], AnyStep] = {}
     try:
-        for step in plan.steps:
+        for step in steps:
             waiting[executor.submit(run_step, context, step)] = step
             if len(waiting) >= 2 * num_workers:
                 yield from _collect(waiting)
@@ -102,15 +106,13 @@ def run_steps(
             future.cancel()
 
 
-def _collect(
-    waiting: dict[Future[StepResult], Step | Join | Write],
-) -> Iterator[tuple[Step | Join | Write, StepResult]]:
+def _collect(waiting: dict[Future[StepResult], AnyStep]) -> Iterator[tuple[AnyStep, StepResult]]:
     done, _ = wait(waiting, return_when=FIRST_COMPLETED)
     for future in done:
         yield waiting.pop(future), future.result()
 
 
-def run_step(context: StepContext, step: Step | Join | Write) -> StepResult:
+def run_step(context: StepContext, step: AnyStep) -> StepResult:
     """Do one step.
 
     Raises:
@@ -129,15 +131,11 @@ def run_step(context: StepContext, step: Step | Join | Write) -> StepResult:
             return _write(target, step)
         source = open_source(step.source_shard)
         result = StepResult([], [], [])
-        for run in _iter_runs(step.parts):
-            structure = run[0].transform.structure
-            if structure is not None:
-                try:
-                    _copy_structured(source, target, run[0], structure, result)
-                except FormatError as error:
-                    raise error.add_path("", f"tensor {structure.tensor!r}") from error
-            else:
+        for run in step.runs:
+            if run.transform.structure is None:
                 _stream(source, target, run, workspace(context.policy), result)
+            else:
+                _copy_structured(source, target, run, run.transform.structure, result)
         return result
 
 
@@ -145,121 +143,81 @@ def _write(target: StagedFile, step: Write) -> StepResult:
     checksum = payload_checksum(data_type(step.structure.dtype), step.structure.num_elements)
     checksum.update(step.data)
     target.write_at(step.target_offset, step.data)
-    piece = Piece(step.target, step.target_offset, len(step.data), checksum.finish())
-    return StepResult([], [piece], [])
+    return StepResult([], [_one_piece(step.row, step.target_offset, len(step.data), checksum.finish())], [])
 
 
-def _iter_runs(parts: Sequence[Part]) -> Iterator[list[Part]]:
-    """Yield parts that lie side by side in both shards and are treated alike."""
-    run: list[Part] = []
-    for part in parts:
-        if run and not _continues(run[-1], part):
-            yield run
-            run = []
-        run.append(part)
-    if run:
-        yield run
-
-
-def _continues(last: Part, part: Part) -> bool:
-    return (
-        part.source_offset == last.source_offset + last.nbytes
-        and part.target_offset == last.target_offset + last.target_nbytes
-        and part.transform == last.transform
-        and part.transform.structure is None
+def _one_piece(row: int, offset: int, nbytes: int, crc: int) -> Pieces:
+    return Pieces(
+        np.array([row], np.intp), np.array([offset], np.int64), np.array([nbytes], np.int64), np.array([crc], np.uint32)
     )
-
-
-class _Span(NamedTuple):
-    """The stretch of one part within a window, in bytes from the window's start."""
-
-    part: int
-    start: int
-    end: int
-
-
-def _stream(source: ReadableFile, target: StagedFile, run: list[Part], space: Workspace, result: StepResult) -> None:
-    """Move a run of neighbouring parts, window by window."""
-    transform = run[0].transform
-    read_crcs, written_crcs = [0] * len(run), [0] * len(run)
-    stats = [CastStats()] * len(run)
-    read_at, write_at = run[0].source_offset, run[0].target_offset
-    for spans in _iter_windows(run):
-        window = space.source(read_at, spans[-1].end)
-        source.read_into(read_at, window.data)
-        _add_crcs(window, spans, read_crcs, 1)
-        output = window
-        swap_bytes(window, transform.swap)
-        if transform.cast:
-            output, found = space.cast(window, write_at, [span.start for span in spans])
-            for span, span_stats in zip(spans, found, strict=True):
-                stats[span.part] += span_stats
-        if transform != _AS_IS:
-            _add_crcs(output, spans, written_crcs, len(window) // len(output))
-        target.write_at(write_at, output.data)
-        read_at += len(window)
-        write_at += len(output)
-    crcs = zip(run, read_crcs, read_crcs if transform == _AS_IS else written_crcs, strict=True)
-    for part, read_crc, written_crc in crcs:
-        result.read.append(Piece(part.source, part.source_offset, part.nbytes, read_crc))
-        result.written.append(Piece(part.target, part.target_offset, part.target_nbytes, written_crc))
-    if transform.cast:
-        result.stats.extend((part.target, part_stats) for part, part_stats in zip(run, stats, strict=True))
 
 
 _AS_IS = Transform()
 
 
-def _add_crcs(window: Bytes, spans: list[_Span], crcs: list[int], shrink: int) -> None:
-    """Extend the checksum of each part by its stretch of a window; spans are in units ``shrink`` times as fine."""
-    for part, start, end in spans:
-        crcs[part] = crc32c(window[start // shrink : end // shrink].data, crcs[part])
+def _stream(source: ReadableFile, target: StagedFile, run: Run, space: Workspace, result: StepResult) -> None:
+    """Move a run, window by window."""
+    transform = run.transform
+    read_crcs, written_crcs = [0] * len(run.rows), [0] * len(run.rows)
+    stats = StatsTable(len(run.rows) if transform.cast else 0)
+    shrink = 2 if transform.cast else 1
+    for start, first, bounds in iter_row_windows(run.sizes, WINDOW_NBYTES):
+        read_at, write_at = run.source_offset + start, run.target_offset + transform.target_nbytes(start)
+        window = space.source(read_at, bounds[-1])
+        source.read_into(read_at, window.data)
+        add_row_crcs(window.data, bounds, first, read_crcs)
+        output = window
+        swap_bytes(window, transform.swap)
+        if transform.cast:
+            output, found = space.cast(window, write_at, bounds[:-1])
+            stats.add(first, found)
+        if transform != _AS_IS:
+            add_row_crcs(output.data, [bound // shrink for bound in bounds], first, written_crcs)
+        target.write_at(write_at, output.data)
+    ends = np.cumsum(run.sizes)
+    read = Pieces(run.rows, run.source_offset + ends - run.sizes, run.sizes, np.array(read_crcs, np.uint32))
+    result.read.append(read)
+    result.written.append(read if transform == _AS_IS else _written_pieces(run, read, written_crcs))
+    if transform.cast:
+        result.stats.append((run.rows, stats))
 
 
-def _iter_windows(run: list[Part]) -> Iterator[list[_Span]]:
-    """Cut a run of neighbouring parts into windows of at most WINDOW_NBYTES."""
-    spans: list[_Span] = []
-    filled = 0
-    for number, part in enumerate(run):
-        done = 0
-        while done < part.nbytes:
-            count = min(part.nbytes - done, WINDOW_NBYTES - filled)
-            spans.append(_Span(number, filled, filled + count))
-            done += count
-            filled += count
-            if filled == WINDOW_NBYTES:
-                yield spans
-                spans, filled = [], 0
-    if spans:
-        yield spans
+def _written_pieces(run: Run, read: Pieces, crcs: list[int]) -> Pieces:
+    shrink = 2 if run.transform.cast else 1
+    offsets = run.target_offset + (read.offsets - run.source_offset) // shrink
+    return Pieces(run.rows, offsets, run.sizes // shrink, np.array(crcs, np.uint32))
 
 
 def _copy_structured(
-    source: ReadableFile, target: StagedFile, part: Part, structure: Structure, result: StepResult
+    source: ReadableFile, target: StagedFile, run: Run, structure: Structure, result: StepResult
 ) -> None:
     """Copy a string or variant payload; its checksum says that it is well-formed, too."""
-    swapped = part.transform.swap > 1
+    row, nbytes = int(run.rows[0]), run.nbytes
+    swapped = run.transform.swap > 1
     byteorder: ByteOrder = "big" if swapped else "little"
-    checksum = payload_checksum(data_type(structure.dtype), structure.num_elements, byteorder)
-    buffer = memoryview(bytearray(min(part.nbytes, WINDOW_NBYTES)))
-    for start in range(0, part.nbytes, WINDOW_NBYTES):
-        window = buffer[: min(WINDOW_NBYTES, part.nbytes - start)]
-        source.read_into(part.source_offset + start, window)
-        checksum.update(window)
-        target.write_at(part.target_offset + start, window)
-    crc = written_crc = checksum.finish()
+    buffer = memoryview(bytearray(min(nbytes, WINDOW_NBYTES)))
+    try:
+        checksum = payload_checksum(data_type(structure.dtype), structure.num_elements, byteorder)
+        for start in range(0, nbytes, WINDOW_NBYTES):
+            window = buffer[: min(WINDOW_NBYTES, nbytes - start)]
+            source.read_into(run.source_offset + start, window)
+            checksum.update(window)
+            target.write_at(run.target_offset + start, window)
+        crc = written_crc = checksum.finish()
+    except FormatError as error:
+        raise error.add_path("", f"tensor {structure.tensor!r}") from error
     if swapped and isinstance(checksum, StringChecksum):
-        target.write_at(part.target_offset + checksum.sizes_nbytes, checksum.little_endian_sizes_crc)
+        target.write_at(run.target_offset + checksum.sizes_nbytes, checksum.little_endian_sizes_crc)
         written_crc = checksum.little_endian_crc
-    result.read.append(Piece(part.source, part.source_offset, part.nbytes, crc))
-    result.written.append(Piece(part.target, part.target_offset, part.nbytes, written_crc))
+    result.read.append(_one_piece(row, run.source_offset, nbytes, crc))
+    result.written.append(_one_piece(row, run.target_offset, nbytes, written_crc))
 
 
 def _join(sources: dict[int, ReadableFile], target: StagedFile, join: Join, space: Workspace) -> StepResult:
     """Put slices together, cast and write, window by window."""
     read_crcs: dict[int, tuple[int, int, int]] = {}  # by position in join.sources: first byte, bytes, crc
     written_crc = done = 0
-    stats = CastStats()
+    stats = StatsTable(1)
     start = join.target_offset + join.rows[0] * _row_nbytes(join) // FLOAT32.nbytes * FLOAT16.nbytes
     for box, stretches in iter_windows(join):
         whole = space.whole(box.num_elements * FLOAT32.nbytes)
@@ -274,12 +232,13 @@ def _join(sources: dict[int, ReadableFile], target: StagedFile, join: Join, spac
             swap_bytes(window, join.swap)
             elements[part.within(box)] = window.view(np.uint32).reshape(part.sizes)
         output, found = space.cast(whole, start + done, [0])
-        stats += found[0]
+        stats.add(0, found)
         written_crc = crc32c(output.data, written_crc)
         target.write_at(start + done, output.data)
         done += len(output)
-    read = [Piece(join.sources[number].source, *piece) for number, piece in read_crcs.items()]
-    return StepResult(read, [Piece(join.target, start, done, written_crc)], [(join.target, stats)])
+    read = [_one_piece(join.sources[number].source, *piece) for number, piece in read_crcs.items()]
+    written = _one_piece(join.row, start, done, written_crc)
+    return StepResult(read, [written], [(written.rows, stats)])
 
 
 def _row_nbytes(join: Join) -> int:

@@ -1,10 +1,12 @@
 """A conversion as data: which bytes of which source shard become which bytes of which target shard.
 
 Every offset is known before a byte moves, so a dry run, progress totals and any kind of worker need no second code
-path. ``planning`` makes plans, ``pipeline`` carries them out.
+path. ``planning`` makes plans, ``steps`` cuts them into units of work, ``pipeline`` does these.
 
-A bundle's rows are its tensors and the slices of partitioned ones. A target row comes from one source row, copied or
-cast, or from several, where the slices of a partitioned tensor are joined.
+A bundle's rows are its tensors and the slices of partitioned ones. A row is known by its number: its position in the
+source's index, in key order. A target row has the number of the source row it comes from, copied or cast; where the
+slices of a partitioned tensor are joined, that of the tensor. What is known of rows is kept in columns, an array each,
+so that a million of them take neither long nor much memory.
 """
 
 from __future__ import annotations
@@ -13,100 +15,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tfbundle.conversion.join import Join
-from tfbundle.conversion.select import Decision
-from tfbundle.format.entries import BundleEntry, BundleHeader
+import numpy as np
+from numpy.typing import NDArray
+
+from tfbundle.conversion.select import Decisions
+from tfbundle.format.entries import BundleHeader
+from tfbundle.format.index import BundleIndex
 from tfbundle.format.slices import Box
 
-
-class Structure(NamedTuple):
-    """What the checksum of a string or variant payload depends on, and whose payload it is.
-
-    Attributes:
-        dtype: number of the element type.
-        num_elements: product of the dimensions.
-        tensor: its name, for errors.
-    """
-
-    dtype: int
-    num_elements: int
-    tensor: str
-
-
-class Transform(NamedTuple):
-    """What happens to bytes on their way.
-
-    Attributes:
-        cast: whether float32 becomes float16; else the values stay what they are.
-        swap: how many bytes are reversed together, 1 where the byte order is right already.
-        structure: of a payload whose checksum follows from its structure, which then goes in one piece; None for
-            plain bytes.
-    """
-
-    cast: bool = False
-    swap: int = 1
-    structure: Structure | None = None
-
-
-class Part(NamedTuple):
-    """A row's payload, or a stretch of it, that goes from one place to another.
-
-    Attributes:
-        source: position in ``Plan.sources``.
-        target: position in ``Plan.targets``.
-        source_offset: in bytes from the start of the source shard.
-        nbytes: how many bytes are read there.
-        target_offset: in bytes from the start of the target shard.
-        transform: what happens to them.
-    """
-
-    source: int
-    target: int
-    source_offset: int
-    nbytes: int
-    target_offset: int
-    transform: Transform
-
-    @property
-    def target_nbytes(self) -> int:
-        """How many bytes are written."""
-        return self.nbytes // 2 if self.transform.cast else self.nbytes
-
-
-class Step(NamedTuple):
-    """One unit of work: parts of one source and one target shard, ascending in both. Doing it twice does no harm."""
-
-    source_shard: int
-    target_shard: int
-    parts: tuple[Part, ...]
-
-    @property
-    def nbytes(self) -> int:
-        """Source bytes in all parts."""
-        return sum(part.nbytes for part in self.parts)
-
-
-class Write(NamedTuple):
-    """One unit of work: a payload that does not come from the source.
-
-    Attributes:
-        target: position in ``Plan.targets``.
-        target_shard: the shard it is written to.
-        target_offset: where it starts there, in bytes.
-        structure: what its checksum depends on.
-        data: the payload.
-    """
-
-    target: int
-    target_shard: int
-    target_offset: int
-    structure: Structure
-    data: bytes
-
-    @property
-    def nbytes(self) -> int:
-        """Source bytes: none."""
-        return 0
+Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -122,53 +39,35 @@ class Edits:
     payloads: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
-class SourceRow(NamedTuple):
-    """A row that is read.
+class Slices(NamedTuple):
+    """The slices of a partitioned tensor.
 
     Attributes:
-        key: its key in the source's index.
-        entry: its entry there.
-        label: what errors call it.
+        rows: their numbers.
+        boxes: their places in the tensor.
     """
 
-    key: bytes
-    entry: BundleEntry
-    label: str
-
-
-class TensorPlan(NamedTuple):
-    """What becomes of a tensor.
-
-    Attributes:
-        entry: its entry in the source.
-        nbytes: bytes of its payload there, those of all its slices together.
-        decision: what is done to it, and why.
-    """
-
-    entry: BundleEntry
-    nbytes: int
-    decision: Decision
+    rows: tuple[int, ...]
+    boxes: tuple[Box, ...]
 
 
 @dataclass(frozen=True)
-class TargetRow:
-    """A row that is written.
+class Targets:
+    """What becomes of each row, in columns; 0 for rows that are not written.
 
     Attributes:
-        key: its key in the target's index.
-        entry: its entry, but for the checksum of a payload that is not copied.
-        tensor: key in the source of the tensor it is, or is a slice of.
-        sources: positions in ``Plan.sources`` of the rows it comes from; none for a payload of its own.
-        boxes: their places in the tensor where several are joined, else empty.
+        order: numbers of the rows that are written, in the order of their payloads.
         cast: whether float32 becomes float16.
+        shard_id: which target shard.
+        offset: where the payload starts there, in bytes.
+        size: bytes of payload.
     """
 
-    key: bytes
-    entry: BundleEntry
-    tensor: bytes
-    sources: tuple[int, ...]
-    boxes: tuple[Box, ...]
-    cast: bool
+    order: Rows
+    cast: NDArray[np.bool_]
+    shard_id: NDArray[np.int32]
+    offset: NDArray[np.int64]
+    size: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -176,24 +75,51 @@ class Plan:
     """The whole conversion; picklable.
 
     Attributes:
+        index: of the source.
         header: of the target.
-        sources: the rows that are read.
-        targets: the rows that are written, in the order of their payloads.
-        tensors: what becomes of each tensor, by key.
-        names: new key of each tensor that gets another one, by its old key.
-        steps: the work; their parts cover every payload byte of ``targets`` once.
+        decisions: what becomes of each tensor, in the order of ``tensor_rows``.
+        tensor_rows: number of each tensor's row.
+        tensor_of: for each row, the tensor that it is or is a slice of: a position in ``decisions``.
+        slices: of each partitioned tensor, by the number of its row.
+        joined: rows of the partitioned tensors that become plain ones.
+        edited: new payload of each row that does not get it from the source.
+        edits: new names and new payloads, by key.
+        targets: where everything goes.
         shard_nbytes: size of each target shard.
+        step_nbytes: how many source bytes a unit of work takes.
     """
 
+    index: BundleIndex
     header: BundleHeader
-    sources: tuple[SourceRow, ...]
-    targets: tuple[TargetRow, ...]
-    tensors: Mapping[bytes, TensorPlan]
-    names: Mapping[bytes, bytes]
-    steps: tuple[Step | Join | Write, ...]
+    decisions: Decisions
+    tensor_rows: Rows
+    tensor_of: NDArray[np.int32]
+    slices: Mapping[int, Slices]
+    joined: frozenset[int]
+    edited: Mapping[int, bytes]
+    edits: Edits
+    targets: Targets
     shard_nbytes: tuple[int, ...]
+    step_nbytes: int
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows in the source."""
+        return len(self.tensor_of)
+
+    @property
+    def read_rows(self) -> Rows:
+        """Numbers of the rows whose payload is read."""
+        order = self.targets.order
+        plain = order[~np.isin(order, [*self.joined, *self.edited])] if self.joined or self.edited else order
+        pieces = [row for tensor in sorted(self.joined) for row in self.slices[tensor].rows]
+        return np.concatenate([plain, np.array(pieces, np.intp)])
 
     @property
     def source_nbytes(self) -> int:
         """Bytes that will be read."""
-        return sum(step.nbytes for step in self.steps)
+        return int(self.index.columns.size[self.read_rows].sum())
+
+    def label(self, row: int) -> str:
+        """Return what errors call a row."""
+        return self.index.label(self.index.keys_in_order[row])

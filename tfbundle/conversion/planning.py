@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from tfbundle.conversion.join import Join, JoinSource, plan_row_ranges, reaches
+import numpy as np
+from numpy.typing import NDArray
+
 from tfbundle.conversion.layout import Layout
-from tfbundle.conversion.plan import (
-    Edits,
-    Part,
-    Plan,
-    SourceRow,
-    Step,
-    Structure,
-    TargetRow,
-    TensorPlan,
-    Transform,
-    Write,
-)
-from tfbundle.conversion.select import Decision
-from tfbundle.errors import FormatError, TruncatedError
-from tfbundle.format.dtypes import FLOAT16, FLOAT32, data_type
-from tfbundle.format.entries import BIG, LITTLE, BundleEntry
-from tfbundle.format.extents import find_overlaps, sort_by_place
+from tfbundle.conversion.plan import Edits, Plan, Rows, Slices, Targets
+from tfbundle.conversion.select import Decisions
+from tfbundle.errors import FormatError
+from tfbundle.format.dtypes import FLOAT16
+from tfbundle.format.entries import LITTLE
+from tfbundle.format.extents import check_places, sort_by_place
 from tfbundle.format.index import BundleIndex
 from tfbundle.format.naming import key_to_name
-from tfbundle.format.ordered_code import rename_slice_key
-from tfbundle.format.slices import Box, check_covered, whole_box
+from tfbundle.format.slices import check_covered, whole_box
 
 STEP_NBYTES = 32 << 20
 """Source bytes of one unit of work: large against its overhead, small against what progress should show."""
-
-_STRUCTURE_SWAP = 4  # of the integers within a string payload
 
 
 def plan_halve(
     index: BundleIndex,
     shard_nbytes: Sequence[int],
-    decisions: Mapping[str, Decision],
+    decisions: Decisions,
     layout: Layout = Layout(),
     edits: Edits = Edits(),
     step_nbytes: int = STEP_NBYTES,
@@ -48,7 +36,7 @@ def plan_halve(
     Args:
         index: of the source.
         shard_nbytes: size of each source shard.
-        decisions: what becomes of each tensor, by name.
+        decisions: what becomes of each tensor, in the order of ``index.tensor_rows``.
         layout: slices and shards of the target.
         edits: new names and new payloads.
         step_nbytes: how many source bytes a step takes, in multiples of 16.
@@ -57,175 +45,115 @@ def plan_halve(
         FormatError: an entry is damaged, lies outside its shard, or overlaps another; or the slices of a
             partitioned tensor do not make it up.
     """
-    entries = dict(index.items())  # decoded once
-    sources = tuple(SourceRow(*row, index.label(row[0])) for row in sort_by_place(entries.items()))
-    _check_places(sources, shard_nbytes)
-    slices = {key: index.slice_rows(key) for key, entry in entries.items() if entry.slices}
-    tensors = {}
-    for key in index.tensor_keys():
-        nbytes = sum(entries[slice_key].size for slice_key, _ in slices[key]) if key in slices else entries[key].size
-        tensors[key] = TensorPlan(entries[key], nbytes, decisions[key_to_name(key)])
-    unplaced = [_edit(row, edits) for row in _iter_targets(sources, tensors, slices, layout)]
-    shards, num_shards = layout.assign(
-        [row.entry.size for row in unplaced], [row.entry.shard_id for row in unplaced], index.header.num_shards
+    order = sort_by_place(index.columns)
+    check_places(index, order, shard_nbytes)
+    slices = _find_slices(index)
+    tensor_of = _map_to_tensors(index, slices)
+    cast = decisions.are("cast")[tensor_of]
+    joined = {row: parts for row, parts in slices.items() if cast[row] and layout.slices == "join"}
+    for row, parts in joined.items():
+        _check_joinable(index, row, parts)
+    edited = {index.row_number(key): payload for key, payload in edits.payloads.items()}
+    written = _order_targets(order, ~decisions.are("drop")[tensor_of], joined)
+    size = _target_sizes(index, cast, joined, edited)
+    targets, shard_sizes = _place(index, written, cast, size, joined, layout)
+    return Plan(
+        index=index,
+        header=replace(index.header, num_shards=len(shard_sizes), endianness=LITTLE),
+        decisions=decisions,
+        tensor_rows=index.tensor_rows,
+        tensor_of=tensor_of,
+        slices=slices,
+        joined=frozenset(joined),
+        edited=edited,
+        edits=edits,
+        targets=targets,
+        shard_nbytes=shard_sizes,
+        step_nbytes=step_nbytes,
     )
-    ends = [0] * num_shards
-    targets = []
-    for row, shard in zip(unplaced, shards, strict=True):
-        targets.append(replace(row, entry=_place(row.entry, shard, ends[shard])))
-        ends[shard] += row.entry.size
-    header = replace(index.header, num_shards=num_shards, endianness=LITTLE)
-    swapped = index.header.endianness == BIG
-    steps = (*_iter_steps(sources, targets, step_nbytes, swapped=swapped), *_iter_writes(targets, edits))
-    return Plan(header, sources, tuple(targets), tensors, edits.names, steps, tuple(ends))
 
 
-def _place(entry: BundleEntry, shard_id: int, offset: int) -> BundleEntry:
-    return entry if entry.slices else replace(entry, shard_id=shard_id, offset=offset)
+def _find_slices(index: BundleIndex) -> dict[int, Slices]:
+    """Return the slices of every partitioned tensor, by the number of its row."""
+    found = {}
+    for row in np.flatnonzero(index.columns.sliced).tolist():
+        rows = index.slice_rows(index.keys_in_order[row])
+        found[row] = Slices(tuple(index.row_number(key) for key, _ in rows), tuple(box for _, box in rows))
+    return found
 
 
-def _edit(row: TargetRow, edits: Edits) -> TargetRow:
-    """Give a row its new name, and the size of its new payload."""
-    entry = row.entry
-    if row.tensor in edits.payloads:
-        entry = replace(entry, size=len(edits.payloads[row.tensor]))
-        return replace(row, key=edits.names.get(row.tensor, row.tensor), entry=entry, sources=())
-    if row.tensor not in edits.names:
-        return row
-    name = edits.names[row.tensor]
-    return replace(row, key=name if row.key == row.tensor else rename_slice_key(row.key, name))
+def _map_to_tensors(index: BundleIndex, slices: Mapping[int, Slices]) -> NDArray[np.int32]:
+    tensor_of = np.zeros(len(index), np.int32)
+    tensor_of[index.tensor_rows] = np.arange(len(index.tensor_rows), dtype=np.int32)
+    for row, parts in slices.items():
+        tensor_of[list(parts.rows)] = tensor_of[row]
+    return tensor_of
 
 
-def _iter_writes(targets: Sequence[TargetRow], edits: Edits) -> Iterator[Write]:
-    for number, row in enumerate(targets):
-        if row.tensor in edits.payloads:
-            entry = row.entry
-            structure = Structure(entry.dtype, entry.num_elements, key_to_name(row.key))
-            yield Write(number, entry.shard_id, entry.offset, structure, edits.payloads[row.tensor])
-
-
-def _check_places(sources: Sequence[SourceRow], shard_nbytes: Sequence[int]) -> None:
-    """Refuse payloads outside their shard, and payloads that share bytes, which no writer makes."""
-    for row in sources:
-        _check_place(row.label, row.entry, shard_nbytes)
-    labels = {row.key: row.label for row in sources}
-    for (first, first_entry), (second, second_entry) in find_overlaps((row.key, row.entry) for row in sources):
-        raise FormatError(
-            f"payload starts at {second_entry.offset}, within that of {labels[first]}, "
-            f"{first_entry.size} bytes from {first_entry.offset} on",
-            "",
-            labels[second],
-        )
-
-
-def _check_place(part: str, entry: BundleEntry, shard_nbytes: Sequence[int]) -> None:
-    if entry.slices:
-        return
-    if entry.shard_id >= len(shard_nbytes):
-        raise FormatError(f"lies in shard {entry.shard_id} of {len(shard_nbytes)}", "", part)
-    end = entry.offset + entry.size
-    if entry.size and end > shard_nbytes[entry.shard_id]:
-        raise TruncatedError(
-            f"Read less bytes than requested: payload ends at {end}, shard {entry.shard_id} at "
-            f"{shard_nbytes[entry.shard_id]}: a partial copy, or a shard of another checkpoint",
-            "",
-            part,
-        )
-
-
-def _iter_targets(
-    sources: Sequence[SourceRow],
-    tensors: Mapping[bytes, TensorPlan],
-    slices: Mapping[bytes, Sequence[tuple[bytes, Box]]],
-    layout: Layout,
-) -> Iterator[TargetRow]:
-    """Yield the target's rows in the order of their (first) source, not placed yet."""
-    position = {row.key: number for number, row in enumerate(sources)}
-    tensor_of = {slice_key: key for key, rows in slices.items() for slice_key, _ in rows}
-    joined: set[bytes] = set()
-    for number, (key, entry, _) in enumerate(sources):
-        tensor = tensor_of.get(key, key)
-        cast = tensors[tensor].decision.action == "cast"
-        if tensors[tensor].decision.action == "drop" or tensor in joined:
-            continue
-        if not (cast and layout.slices == "join" and tensor in slices):
-            yield TargetRow(key, _cast_entry(entry) if cast else entry, tensor, (number,), (), cast)
-        elif not entry.slices:  # the first of its slices, which have places, stands for the tensor
-            joined.add(tensor)
-            positions = tuple(position[slice_key] for slice_key, _ in slices[tensor])
-            boxes = tuple(box for _, box in slices[tensor])
-            yield TargetRow(
-                tensor, _join_entry(tensor, tensors[tensor].entry, boxes, entry), tensor, positions, boxes, cast
-            )
-
-
-def _join_entry(key: bytes, entry: BundleEntry, boxes: tuple[Box, ...], first: BundleEntry) -> BundleEntry:
-    """Return the entry of a float16 tensor that is joined from float32 slices, in the shard of the first."""
+def _check_joinable(index: BundleIndex, row: int, slices: Slices) -> None:
+    key = index.keys_in_order[row]
     try:
-        check_covered(whole_box(entry.shape), boxes)
+        check_covered(whole_box(index[key].shape), slices.boxes)
     except FormatError as error:
         raise FormatError(
             f"{error.reason}; --slices keep would convert it as it is", "", f"tensor {key_to_name(key)!r}"
         ) from error
-    size = entry.num_elements * FLOAT16.nbytes
-    return replace(entry, dtype=FLOAT16.number, shard_id=first.shard_id, size=size, crc32c=0, slices=())
 
 
-def _cast_entry(entry: BundleEntry) -> BundleEntry:
-    return replace(entry, dtype=FLOAT16.number, size=entry.size // FLOAT32.nbytes * FLOAT16.nbytes)
+def _order_targets(order: Rows, kept: NDArray[np.bool_], joined: Mapping[int, Slices]) -> Rows:
+    """Return the rows that are written in the order of their sources; a joined tensor takes its first slice's turn."""
+    if not joined:
+        return order[kept[order]]
+    turn = np.empty(len(order), np.int64)
+    turn[order] = np.arange(len(order))
+    kept = kept.copy()
+    for row, slices in joined.items():
+        turn[row] = turn[list(slices.rows)].min()
+        kept[list(slices.rows)] = False
+    rows = np.flatnonzero(kept)
+    return rows[np.argsort(turn[rows], kind="stable")]
 
 
-def _iter_steps(
-    sources: Sequence[SourceRow], targets: Sequence[TargetRow], step_nbytes: int, *, swapped: bool
-) -> Iterator[Step | Join]:
-    """Yield steps of about ``step_nbytes``, each within one source and one target shard."""
-    parts: list[Part] = []
-    shards, nbytes = (0, 0), 0
-    for number, target in enumerate(targets):
-        if target.boxes:
-            yield from _iter_joins(number, target, sources, step_nbytes, swapped=swapped)
-            continue
-        if not target.sources:
-            continue  # a payload of its own
-        source = sources[target.sources[0]].entry
-        for part in _iter_parts(number, target, source, step_nbytes, swapped=swapped):
-            here = (source.shard_id, target.entry.shard_id)
-            if parts and (here != shards or nbytes + part.nbytes > step_nbytes):
-                yield Step(*shards, tuple(parts))
-                parts, nbytes = [], 0
-            parts.append(part)
-            shards = here
-            nbytes += part.nbytes
-    if parts:
-        yield Step(*shards, tuple(parts))
+def _target_sizes(
+    index: BundleIndex, cast: NDArray[np.bool_], joined: Iterable[int], edited: Mapping[int, bytes]
+) -> NDArray[np.int64]:
+    size = np.where(cast, index.columns.size // 2, index.columns.size)
+    for row in joined:
+        size[row] = index[index.keys_in_order[row]].num_elements * FLOAT16.nbytes
+    for row, payload in edited.items():
+        size[row] = len(payload)
+    return size
 
 
-def _iter_parts(
-    number: int, target: TargetRow, source: BundleEntry, step_nbytes: int, *, swapped: bool
-) -> Iterator[Part]:
-    """Yield a row's payload in parts; one whose checksum is not that of its bytes stays whole."""
-    dtype = data_type(source.dtype)
-    structure = None
-    if not dtype.is_memcpy:
-        structure = Structure(source.dtype, source.num_elements, key_to_name(target.tensor))
-    swap = dtype.swap if structure is None else _STRUCTURE_SWAP
-    transform = Transform(target.cast, swap if swapped else 1, structure)
-    part_nbytes = step_nbytes if structure is None else max(source.size, 1)
-    for start in range(0, source.size, part_nbytes):
-        nbytes = min(part_nbytes, source.size - start)
-        offset = target.entry.offset + (start // 2 if target.cast else start)
-        yield Part(target.sources[0], number, source.offset + start, nbytes, offset, transform)
+def _place(
+    index: BundleIndex,
+    written: Rows,
+    cast: NDArray[np.bool_],
+    size: NDArray[np.int64],
+    joined: Mapping[int, Slices],
+    layout: Layout,
+) -> tuple[Targets, tuple[int, ...]]:
+    """Give every row that is written a shard and an offset; return them, and the sizes of the shards."""
+    current = index.columns.shard_id.copy()
+    for row, slices in joined.items():
+        current[row] = current[slices.rows[0]]
+    shards, num_shards = layout.assign(size[written], current[written], index.header.num_shards)
+    offsets, shard_nbytes = _pack(size[written], shards, num_shards)
+    shard_id, offset = np.zeros(len(size), np.int32), np.zeros(len(size), np.int64)
+    shard_id[written] = shards
+    offset[written] = offsets
+    return Targets(written, cast, shard_id, offset, size), shard_nbytes
 
 
-def _iter_joins(
-    number: int, target: TargetRow, sources: Sequence[SourceRow], step_nbytes: int, *, swapped: bool
-) -> Iterator[Join]:
-    entry = target.entry
-    pieces = tuple(
-        JoinSource(position, sources[position].entry.shard_id, sources[position].entry.offset, box)
-        for position, box in zip(target.sources, target.boxes, strict=True)
-    )
-    swap = FLOAT32.swap if swapped else 1
-    for rows in plan_row_ranges(entry.shape, step_nbytes):
-        here = tuple(piece for piece in pieces if reaches(piece.box, rows, entry.shape))
-        yield Join(number, entry.shard_id, entry.offset, entry.shape, rows, here, swap)
+def _pack(
+    sizes: NDArray[np.int64], shards: NDArray[np.int32], num_shards: int
+) -> tuple[NDArray[np.int64], tuple[int, ...]]:
+    """Return the offset of each payload in its shard, one after the other, and the size of each shard."""
+    by_shard = np.argsort(shards, kind="stable")
+    ends = np.cumsum(sizes[by_shard])
+    starts = ends - sizes[by_shard]
+    bounds = np.searchsorted(shards[by_shard], np.arange(num_shards + 1))
+    edges = np.concatenate([[0], ends])[bounds]
+    offsets = np.empty(len(sizes), np.int64)
+    offsets[by_shard] = starts - edges[shards[by_shard]]
+    return offsets, tuple(np.diff(edges).tolist())

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, overload
 
-from tfbundle.casting.stats import CastStats
-from tfbundle.conversion.plan import Plan, TargetRow
+import numpy as np
+from numpy.typing import NDArray
+
+from tfbundle.casting.stats import CastStats, StatsTable
+from tfbundle.conversion.plan import Plan
 from tfbundle.conversion.select import OPTIMIZER_STATE, Action
-from tfbundle.format.dtypes import dtype_name
+from tfbundle.format.dtypes import FLOAT16, dtype_name
 from tfbundle.format.naming import OBJECT_GRAPH_KEY, key_to_name
 
 RESTORE_NOTE = "TensorFlow never casts on restore: variables that read the float16 tensors must be float16 themselves"
@@ -65,6 +68,96 @@ class TensorReport:
     stats: CastStats | None = None
 
 
+class TensorReports(Sequence[TensorReport]):
+    """The reports of all tensors, in key order, each made when it is asked for; sums are taken of columns.
+
+    Args:
+        plan: what was to be done.
+        stats: what the cast did to each tensor; None for a dry run.
+    """
+
+    def __init__(self, plan: Plan, stats: StatsTable | None) -> None:
+        self._plan = plan
+        self._stats = stats
+        self._source_nbytes = _sum_by_tensor(plan, plan.index.columns.size)
+        written = np.zeros(plan.num_rows, np.int64)
+        written[plan.targets.order] = plan.targets.size[plan.targets.order]
+        self._target_nbytes = _sum_by_tensor(plan, written)
+
+    def __len__(self) -> int:
+        return len(self._plan.decisions)
+
+    @overload
+    def __getitem__(self, position: int) -> TensorReport: ...
+    @overload
+    def __getitem__(self, position: slice) -> list[TensorReport]: ...
+    def __getitem__(self, position: int | slice) -> TensorReport | list[TensorReport]:
+        numbers = range(len(self))[position]
+        return self._make(numbers) if isinstance(numbers, int) else [self._make(number) for number in numbers]
+
+    def _make(self, number: int) -> TensorReport:
+        plan = self._plan
+        row = int(plan.tensor_rows[number])
+        key = plan.index.keys_in_order[row]
+        entry, decision = plan.index[key], plan.decisions[number]
+        dropped, cast = decision.action == "drop", decision.action == "cast"
+        dtype = FLOAT16.number if cast else entry.dtype
+        return TensorReport(
+            key_to_name(key),
+            "" if dropped else key_to_name(plan.edits.names.get(key, key)),
+            decision.action,
+            decision.reason,
+            entry.shape,
+            dtype_name(entry.dtype),
+            "" if dropped else dtype_name(dtype),
+            int(self._source_nbytes[number]),
+            int(self._target_nbytes[number]),
+            len(entry.slices),
+            row in plan.joined,
+            row in plan.edited,
+            self._stats[number] if self._stats is not None and cast else None,
+        )
+
+    def select(self, action: Action) -> list[TensorReport]:
+        """Return the reports of the tensors that were treated this way."""
+        return [self._make(number) for number in np.flatnonzero(self._plan.decisions.are(action)).tolist()]
+
+    def count_reasons(self, action: Action) -> Counter[str]:
+        """Count, for one action, the tensors that each reason explains."""
+        return self._plan.decisions.count_reasons(action)
+
+    def sum_nbytes(self, action: Action, reason: str | None = None) -> int:
+        """Return the bytes that the tensors have in the target which were treated this way, for this reason."""
+        return int(self._target_nbytes[self._plan.decisions.are(action, reason)].sum())
+
+    @property
+    def num_renamed(self) -> int:
+        """How many tensors got another name."""
+        return len(self._plan.edits.names)
+
+    @property
+    def totals(self) -> CastStats:
+        """What the cast did to all numbers taken together."""
+        return CastStats() if self._stats is None else self._stats.total()
+
+    def find_affected(self) -> list[int]:
+        """Return the positions of tensors whose numbers the cast changed beyond rounding, worst first."""
+        stats = self._stats
+        if stats is None:
+            return []
+        found = np.flatnonzero(stats.overflow + stats.underflow + stats.subnormal)
+        worst = np.lexsort((stats.subnormal[found], stats.underflow[found], stats.overflow[found]))[::-1]
+        return [int(number) for number in found[worst]]
+
+
+def _sum_by_tensor(plan: Plan, nbytes: NDArray[np.int64]) -> NDArray[np.int64]:
+    if not plan.slices:
+        return nbytes
+    sums = np.zeros(len(plan.decisions), np.int64)
+    np.add.at(sums, plan.tensor_of, nbytes)
+    return sums
+
+
 @dataclass(frozen=True)
 class HalveReport:
     """What a ``halve`` did, or would do.
@@ -75,7 +168,7 @@ class HalveReport:
         dry_run: whether nothing was written.
         source_nbytes: bytes of payload in the source.
         target_nbytes: bytes of payload in the target.
-        tensors: one report each, in key order.
+        tensors: one report each, in key order, made when it is looked at.
         notes: what the user should know beyond the numbers.
     """
 
@@ -84,26 +177,26 @@ class HalveReport:
     dry_run: bool
     source_nbytes: int
     target_nbytes: int
-    tensors: tuple[TensorReport, ...]
+    tensors: TensorReports
     notes: tuple[str, ...] = ()
 
     def select(self, action: Action) -> list[TensorReport]:
         """Return the reports of the tensors that were treated this way."""
-        return [tensor for tensor in self.tensors if tensor.action == action]
+        return self.tensors.select(action)
 
     def count_reasons(self, action: Action) -> Counter[str]:
         """Count, for one action, the tensors that each reason explains."""
-        return Counter(tensor.reason for tensor in self.select(action))
+        return self.tensors.count_reasons(action)
 
     @property
     def optimizer_nbytes(self) -> int:
         """Bytes of optimizer state that were left float32."""
-        return sum(tensor.target_nbytes for tensor in self.select("keep") if tensor.reason == OPTIMIZER_STATE)
+        return self.tensors.sum_nbytes("keep", OPTIMIZER_STATE)
 
     @property
     def totals(self) -> CastStats:
         """What the cast did to all numbers taken together."""
-        return sum((tensor.stats for tensor in self.tensors if tensor.stats), CastStats())
+        return self.tensors.totals
 
     def to_dict(self) -> dict[str, Any]:
         """Return the whole report as plain lists, dictionaries, text and numbers."""
@@ -119,46 +212,17 @@ class HalveReport:
         }
 
 
-def report_tensors(plan: Plan, stats: Mapping[bytes, CastStats]) -> tuple[TensorReport, ...]:
-    """Return the reports of all tensors, in key order; ``stats`` are empty for a dry run."""
-    targets: dict[bytes, list[TargetRow]] = {key: [] for key in plan.tensors}
-    for row in plan.targets:
-        targets[row.tensor].append(row)
-    return tuple(_report_tensor(key, plan, targets[key], stats.get(key)) for key in sorted(plan.tensors))
-
-
-def _report_tensor(key: bytes, plan: Plan, targets: list[TargetRow], stats: CastStats | None) -> TensorReport:
-    tensor = plan.tensors[key]
-    return TensorReport(
-        key_to_name(key),
-        key_to_name(plan.names.get(key, key)) if targets else "",
-        tensor.decision.action,
-        tensor.decision.reason,
-        tensor.entry.shape,
-        dtype_name(tensor.entry.dtype),
-        dtype_name(targets[0].entry.dtype) if targets else "",
-        tensor.nbytes,
-        sum(row.entry.size for row in targets),
-        len(tensor.entry.slices),
-        any(row.boxes for row in targets),
-        any(not row.sources for row in targets),
-        stats,
-    )
-
-
-def conversion_notes(tensors: Sequence[TensorReport]) -> list[str]:
+def conversion_notes(plan: Plan) -> list[str]:
     """Return what the user should know about the decisions that were taken."""
     notes = []
-    cast = [tensor for tensor in tensors if tensor.action == "cast"]
-    if cast:
+    if plan.decisions.are("cast").any():
         notes.append(RESTORE_NOTE)
-    if joined := sum(tensor.joined for tensor in cast):
-        notes.append(f"{joined} partitioned tensors were joined: {_JOINED_NOTE}")
-    if kept := sum(tensor.num_slices > 0 and not tensor.joined for tensor in cast):
+    if plan.joined:
+        notes.append(f"{len(plan.joined)} partitioned tensors were joined: {_JOINED_NOTE}")
+    if kept := sum(bool(plan.targets.cast[row]) for row in plan.slices.keys() - plan.joined):
         notes.append(f"{kept} partitioned tensors keep their slices: {_KEPT_NOTE}")
-    if any(tensor.reason == OPTIMIZER_STATE and tensor.action == "keep" for tensor in tensors):
+    if plan.decisions.are("keep", OPTIMIZER_STATE).any():
         notes.append(_OPTIMIZER_NOTE)
-    graphs = [tensor for tensor in tensors if tensor.name == key_to_name(OBJECT_GRAPH_KEY)]
-    if any(tensor.edited for tensor in graphs):
+    if OBJECT_GRAPH_KEY in plan.edits.payloads:
         notes.append("the object graph was rewritten: it no longer lists what was dropped, and has the new names")
     return notes

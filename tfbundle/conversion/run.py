@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from tfbundle.bundle.writer import IfExists, publish_bundle
 from tfbundle.casting.policy import CastPolicy
-from tfbundle.casting.stats import CastStats
+from tfbundle.casting.stats import StatsTable
 from tfbundle.conversion.ledger import Ledger
 from tfbundle.conversion.pipeline import StepContext, run_steps
 from tfbundle.conversion.plan import Plan
 from tfbundle.conversion.progress import NoProgress, Progress
+from tfbundle.conversion.steps import iter_steps
 from tfbundle.format.naming import data_filename
 from tfbundle.storage.base import ReadableFile, Stage, Storage, staging
 
@@ -55,7 +56,7 @@ def carry_out(
     *,
     policy: CastPolicy,
     options: RunOptions,
-) -> Mapping[bytes, CastStats]:
+) -> StatsTable:
     """Run a plan and publish its result.
 
     Args:
@@ -67,7 +68,7 @@ def carry_out(
         options: threads, overwriting, progress.
 
     Returns:
-        What the cast did to each tensor, by key.
+        What the cast did to each tensor, in the order of the plan's decisions.
 
     Raises:
         ChecksumError, FormatError: a source is damaged, or changed meanwhile. Nothing is left behind.
@@ -81,7 +82,7 @@ def carry_out(
         for source in sources:
             source.check_unchanged()
         ledger.check_overflow(policy)
-        publish_bundle(stage, storage, prefix, plan.header, ledger.entries(), options.if_exists)
+        publish_bundle(stage, storage, prefix, plan.header, ledger.iter_index_rows(), options.if_exists)
     return ledger.stats
 
 
@@ -97,15 +98,16 @@ def _stage_shards(stage: Stage, prefix: str, plan: Plan) -> tuple[str, ...]:
 
 def _run(context: StepContext, plan: Plan, ledger: Ledger, options: RunOptions) -> None:
     progress = options.progress
-    num_workers = min(options.jobs, max(1, len(plan.steps)))
-    progress.start(plan.source_nbytes)
+    nbytes = plan.source_nbytes
+    num_workers = min(options.jobs, max(1, -(-nbytes // plan.step_nbytes)))
+    progress.start(nbytes)
     try:
         with ExitStack() as stack:
             executor: Executor | None = None
             if num_workers > 1:
                 executor = ThreadPoolExecutor(num_workers)
                 stack.callback(executor.shutdown, cancel_futures=True)
-            for step, result in run_steps(context, plan, executor, num_workers):
+            for step, result in run_steps(context, iter_steps(plan), executor, num_workers):
                 ledger.enter(result)
                 progress.advance(step.nbytes)
         ledger.check_complete()

@@ -5,14 +5,20 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tfbundle.format.dtypes import FLOAT32, dtype_name
 
 Action = Literal["cast", "keep", "copy", "drop"]
 """Cast to the target dtype; keep a float32 tensor as it is; copy one of another dtype; leave it out."""
+
+ACTIONS: tuple[Action, ...] = get_args(Action)
 
 OptimizerState = Literal["keep", "cast", "drop"]
 
@@ -113,11 +119,62 @@ def _matches(expression: re.Pattern[str], name: str) -> bool:
     return name.endswith(_VALUE_SUFFIX) and bool(expression.search(name.removesuffix(_VALUE_SUFFIX)))
 
 
-def decide(dtypes: Mapping[str, int], selection: Selection, optimizer_state: Collection[str]) -> dict[str, Decision]:
+class Decisions(Sequence[Decision]):
+    """What becomes of each of many tensors, and why, in columns.
+
+    Args:
+        actions: position in ``ACTIONS`` of what is done to each tensor.
+        reasons: position in ``texts`` of why.
+        texts: the reasons there are.
+    """
+
+    def __init__(self, actions: NDArray[np.uint8], reasons: NDArray[np.int32], texts: Sequence[str]) -> None:
+        self.actions = actions
+        self._reasons = reasons
+        self._texts = tuple(texts)
+
+    @classmethod
+    def of(cls, decisions: Iterable[Decision]) -> Decisions:
+        """Return the same decisions as columns."""
+        listed = list(decisions)
+        texts = list(dict.fromkeys(decision.reason for decision in listed))
+        numbers = {text: number for number, text in enumerate(texts)}
+        actions = np.array([ACTIONS.index(decision.action) for decision in listed], np.uint8)
+        return cls(actions, np.array([numbers[decision.reason] for decision in listed], np.int32), texts)
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    @overload
+    def __getitem__(self, position: int) -> Decision: ...
+    @overload
+    def __getitem__(self, position: slice) -> Decisions: ...
+    def __getitem__(self, position: int | slice) -> Decision | Decisions:
+        if isinstance(position, slice):
+            return Decisions(self.actions[position], self._reasons[position], self._texts)
+        return Decision(ACTIONS[self.actions[position]], self._texts[self._reasons[position]])
+
+    def are(self, action: Action, reason: str | None = None) -> NDArray[np.bool_]:
+        """Tell which tensors are treated this way, for this reason if one is given."""
+        found = np.equal(self.actions, ACTIONS.index(action))
+        if reason is not None:
+            found &= self._reasons == (self._texts.index(reason) if reason in self._texts else -1)
+        return found
+
+    def count_reasons(self, action: Action) -> Counter[str]:
+        """Count, for one action, the tensors that each reason explains; in the order in which they come up."""
+        numbers, first, counts = np.unique(self._reasons[self.are(action)], return_index=True, return_counts=True)
+        return Counter({self._texts[numbers[at]]: int(counts[at]) for at in np.argsort(first)})
+
+
+def decide(
+    names: Collection[str], dtypes: NDArray[np.uint8], selection: Selection, optimizer_state: Collection[str]
+) -> Decisions:
     """Decide for every tensor what becomes of it.
 
     Args:
-        dtypes: number of each tensor's element type, by name.
+        names: of the tensors.
+        dtypes: number of each tensor's element type, in the same order.
         selection: what the user asked for.
         optimizer_state: names of the tensors that an optimizer keeps for itself.
 
@@ -125,23 +182,39 @@ def decide(dtypes: Mapping[str, int], selection: Selection, optimizer_state: Col
         ValueError: a pattern matches nothing.
 
     Example:
-        >>> decide({"w": 1, "step": 9}, Selection(), ())["step"]
+        >>> decide(["w", "step"], np.array([1, 9], np.uint8), Selection(), ())[1]
         Decision(action='copy', reason='int64')
     """
-    keep = match_names(selection.keep, dtypes)
-    only = match_names(selection.only, dtypes)
-    drop = match_names(selection.drop, dtypes)
+    patterns = {
+        option: match_names(getattr(selection, option), names) if getattr(selection, option) else {}
+        for option in ("drop", "keep", "only")
+    }
+    texts = [*dict.fromkeys(("float32", *(dtype_name(int(number)) for number in np.unique(dtypes))))]
+    actions = np.where(dtypes == FLOAT32.number, ACTIONS.index("cast"), ACTIONS.index("copy")).astype(np.uint8)
+    by_dtype = np.zeros(256, np.int32)
+    for number in np.unique(dtypes):
+        by_dtype[number] = texts.index(dtype_name(int(number)))
+    reasons = by_dtype[dtypes]
+    if any(patterns.values()) or optimizer_state:
+        numbers = {text: number for number, text in enumerate(texts)}
+        for position, name in enumerate(names):
+            is_float = bool(dtypes[position] == FLOAT32.number)
+            if found := _decide_by_name(name, patterns, selection, is_state=name in optimizer_state, is_float=is_float):
+                actions[position] = ACTIONS.index(found.action)
+                reasons[position] = numbers.setdefault(found.reason, len(numbers))
+        texts = list(numbers)
+    return Decisions(actions, reasons, texts)
 
-    def decide_one(name: str, dtype: int) -> Decision:
-        is_state = name in optimizer_state
-        rules: tuple[tuple[bool, Action, str], ...] = (
-            (name in drop, "drop", f"--drop {drop.get(name)}"),
-            (is_state and selection.optimizer == "drop", "drop", OPTIMIZER_STATE),
-            (dtype != FLOAT32.number, "copy", dtype_name(dtype)),
-            (name in keep, "keep", f"--keep {keep.get(name)}"),
-            (bool(selection.only) and name not in only, "keep", "not in --only"),
-            (is_state and selection.optimizer == "keep", "keep", OPTIMIZER_STATE),
-        )
-        return next((Decision(action, why) for applies, action, why in rules if applies), Decision("cast", "float32"))
 
-    return {name: decide_one(name, dtype) for name, dtype in dtypes.items()}
+def _decide_by_name(
+    name: str, patterns: Mapping[str, Mapping[str, str]], selection: Selection, *, is_state: bool, is_float: bool
+) -> Decision | None:
+    """Return what a tensor's name decides; None leaves it to the dtype."""
+    rules: tuple[tuple[bool, Action, str], ...] = (
+        (name in patterns["drop"], "drop", f"--drop {patterns['drop'].get(name)}"),
+        (is_state and selection.optimizer == "drop", "drop", OPTIMIZER_STATE),
+        (is_float and name in patterns["keep"], "keep", f"--keep {patterns['keep'].get(name)}"),
+        (is_float and bool(selection.only) and name not in patterns["only"], "keep", "not in --only"),
+        (is_float and is_state and selection.optimizer == "keep", "keep", OPTIMIZER_STATE),
+    )
+    return next((Decision(action, why) for applies, action, why in rules if applies), None)

@@ -19,7 +19,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from tfbundle.format.dtypes import DATA_TYPES, STRING, VARIANT
+from tfbundle.format.dtypes import DATA_TYPES, ELEMENT_NBYTES, STRING, VARIANT
 from tfbundle.format.entries import BundleEntry
 
 _CHUNK_ROWS = 1 << 16  # bounds the scratch memory
@@ -41,13 +41,8 @@ _SQUEEZE = tuple(
 )
 _STOP_BITS = np.array([0x80 << 8 * index for index in range(8)], np.uint64)
 
-_ELEMENT_NBYTES = np.zeros(256, np.int64)
-_LEAST_NBYTES = np.zeros(256, np.int64)  # of an element of variable size
-_KNOWN = np.zeros(256, np.bool_)
-for _dtype in DATA_TYPES.values():
-    _KNOWN[_dtype.number] = True
-    _ELEMENT_NBYTES[_dtype.number] = _dtype.nbytes if _dtype.is_memcpy else -1
-    _LEAST_NBYTES[_dtype.number] = 1 if _dtype in (STRING, VARIANT) else 0
+_IS_KNOWN = np.isin(np.arange(256), list(DATA_TYPES))
+_LEAST_NBYTES = np.isin(np.arange(256), [STRING.number, VARIANT.number]).astype(np.int64)  # of an element
 
 Rows = NDArray[np.intp]
 Flags = NDArray[np.bool_]
@@ -83,7 +78,8 @@ class EntryColumns:
     @property
     def plain(self) -> Flags:
         """Which entries were decoded here."""
-        return self.head_nbytes > 0
+        found: Flags = self.head_nbytes > 0
+        return found
 
     def fill(self, row: int, entry: BundleEntry) -> None:
         """Set the fields of a row that is not plain."""
@@ -138,9 +134,9 @@ def _scan_chunk(values: list[bytes], columns: EntryColumns) -> None:
     columns.size[:] = cursor.take_number(_SIZE_TAG)
     columns.crc32c[:] = cursor.take_fixed32(_CRC_TAG)
     columns.shard_id[:] = shard_id
-    element_nbytes = _ELEMENT_NBYTES[columns.dtype]
-    cursor.demand(_KNOWN[columns.dtype] & (shard_id < 1 << 31) & cursor.at_end())
-    cursor.demand((element_nbytes < 0) | (columns.size == num_elements * element_nbytes))
+    element_nbytes = ELEMENT_NBYTES[columns.dtype]
+    cursor.demand(_IS_KNOWN[columns.dtype] & (shard_id < 1 << 31) & cursor.at_end())
+    cursor.demand((element_nbytes == 0) | (columns.size == num_elements * element_nbytes))
     cursor.demand(columns.size >= num_elements * _LEAST_NBYTES[columns.dtype])
     columns.head_nbytes[:] = head_nbytes
     for field in fields(columns):
@@ -165,7 +161,8 @@ class _Cursor:
 
     def at_end(self) -> Flags:
         """Tell which entries are used up."""
-        return self._position == self._ends
+        found: Flags = self._position == self._ends
+        return found
 
     def take_dtype(self) -> NDArray[np.uint8]:
         self.demand(self._peek(0) == _DTYPE_TAG)
@@ -238,7 +235,7 @@ class _Cursor:
         for keep, move, shift in _SQUEEZE:
             values = (values & keep) | ((values & move) >> shift)
         nbytes = np.searchsorted(_STOP_BITS, stop) + 1
-        found = values.astype(np.int64)
+        found: Numbers = values.astype(np.int64)
         good = (stop != 0) & (found >> 7 * (nbytes - 1) > 0)
         self.plain[rows[~good]] = False
         self._position[rows] += nbytes
@@ -246,7 +243,7 @@ class _Cursor:
         return found
 
     def _peek(self, ahead: int) -> NDArray[np.uint8]:
-        return self._data[self._position + ahead]
+        return self._data.take(self._position + ahead)
 
     def _advance(self, nbytes: int) -> None:
         self._position += nbytes

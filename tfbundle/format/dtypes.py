@@ -99,6 +99,12 @@ DATA_TYPES: dict[int, DataType] = {
         _numeric(33, "float4_e2m1fn", "u1", native=False, bits=4),
     )
 }
+_KNOWN = [DATA_TYPES.get(number, DataType(number, "", 0, "")) for number in range(256)]
+ELEMENT_NBYTES = np.array([dtype.nbytes for dtype in _KNOWN], np.int64)
+"""``DataType.nbytes`` by number, for columns of them; 0 where there is no such type."""
+SWAP_NBYTES = np.array([dtype.swap for dtype in _KNOWN], np.int64)
+"""``DataType.swap`` by number."""
+
 _BY_NAME = {dtype.name: dtype for dtype in DATA_TYPES.values()}
 
 

@@ -2,33 +2,125 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
-from tfbundle.format.entries import BundleEntry
+import numpy as np
+from numpy.typing import NDArray
 
-Placed = tuple[bytes, BundleEntry]
+from tfbundle.errors import FormatError, TruncatedError
+from tfbundle.format.columns import EntryColumns
+from tfbundle.format.index import BundleIndex
+
+Rows = NDArray[np.intp]
 
 
-def sort_by_place(rows: Iterable[Placed]) -> list[Placed]:
-    """Sort (key, entry) by shard, offset and size: the order in which the payloads were written."""
-    return sorted(rows, key=lambda row: (row[1].shard_id, row[1].offset, row[1].size))
+def sort_by_place(columns: EntryColumns) -> Rows:
+    """Return the numbers of all rows by shard, offset and size: the order in which the payloads were written."""
+    return np.lexsort((columns.size, columns.offset, columns.shard_id))
 
 
-def find_overlaps(rows: Iterable[Placed]) -> Iterator[tuple[Placed, Placed]]:
-    """Yield pairs of rows, as ``sort_by_place`` leaves them, where the second starts within the first.
+def cut_runs(cut: NDArray[np.bool_], num_rows: int) -> Iterator[tuple[int, int]]:
+    """Yield start and end of the runs that remain when neighbours are cut apart.
 
-    No writer makes such a pair; a small index full of them could ask for any amount of output.
+    Args:
+        cut: for each row but the last, whether it is cut from the next.
+        num_rows: how many rows there are.
+
+    Example:
+        >>> list(cut_runs(np.array([False, True]), 3))
+        [(0, 2), (2, 3)]
     """
-    last: Placed | None = None
-    for row in rows:
-        entry = row[1]
-        if not entry.size or entry.slices:
-            continue
-        if last and last[1].shard_id == entry.shard_id and entry.offset < last[1].offset + last[1].size:
-            yield last, row
-        if not last or _end(entry) > _end(last[1]):
-            last = row
+    if num_rows:
+        yield from pairwise([0, *(np.flatnonzero(cut) + 1).tolist(), num_rows])
 
 
-def _end(entry: BundleEntry) -> tuple[int, int]:
-    return entry.shard_id, entry.offset + entry.size
+class RowWindow(NamedTuple):
+    """A stretch of neighbouring payloads.
+
+    Attributes:
+        start: in bytes from the start of the first payload of all.
+        first: number of the first row in it.
+        bounds: where its rows begin, in bytes from the start of the window, and where the last ends.
+    """
+
+    start: int
+    first: int
+    bounds: list[int]
+
+
+def iter_row_windows(sizes: NDArray[np.int64], window_nbytes: int) -> Iterator[RowWindow]:
+    """Cut neighbouring payloads, given their sizes, none of them 0, into windows.
+
+    Example:
+        >>> [tuple(window) for window in iter_row_windows(np.array([4, 12]), 8)]
+        [(0, 0, [0, 4, 8]), (8, 1, [0, 8])]
+    """
+    ends = np.cumsum(sizes)
+    total = int(ends[-1])
+    for start in range(0, total, window_nbytes):
+        end = min(start + window_nbytes, total)
+        first, last = int(np.searchsorted(ends, start, "right")), int(np.searchsorted(ends, end))
+        yield RowWindow(start, first, [0, *(ends[first:last] - start).tolist(), end - start])
+
+
+def check_places(index: BundleIndex, order: Rows, shard_nbytes: Sequence[int]) -> None:
+    """Refuse payloads outside their shard, and payloads that share bytes, which no writer makes.
+
+    Args:
+        index: whose payloads.
+        order: as ``sort_by_place`` gives it.
+        shard_nbytes: size of each shard.
+
+    Raises:
+        FormatError: a shard that does not exist, or an overlap.
+        TruncatedError: a payload ends behind its shard.
+    """
+    columns = index.columns
+    sizes = np.array([*shard_nbytes, 0], np.int64)
+    exists = columns.shard_id < len(shard_nbytes)
+    room = sizes[np.where(exists, columns.shard_id, -1)] - columns.size
+    wrong = ~columns.sliced & ~(exists & ((columns.size == 0) | (columns.offset <= room)))
+    for row in order[wrong[order]].tolist():
+        raise _misplaced(index, row, shard_nbytes)
+    for first, second in find_overlaps(columns, order):
+        raise FormatError(describe_overlap(index, first, second), "", index.label(index.keys_in_order[second]))
+
+
+def _misplaced(index: BundleIndex, row: int, shard_nbytes: Sequence[int]) -> FormatError:
+    key = index.keys_in_order[row]
+    entry = index[key]
+    if entry.shard_id >= len(shard_nbytes):
+        return FormatError(f"lies in shard {entry.shard_id} of {len(shard_nbytes)}", "", index.label(key))
+    return TruncatedError(
+        f"Read less bytes than requested: payload ends at {entry.offset + entry.size}, shard {entry.shard_id} at "
+        f"{shard_nbytes[entry.shard_id]}: a partial copy, or a shard of another checkpoint",
+        "",
+        index.label(key),
+    )
+
+
+def find_overlaps(columns: EntryColumns, order: Rows) -> Iterator[tuple[int, int]]:
+    """Yield numbers of rows, taken in order, where the payload of the second starts within that of the first.
+
+    No writer makes such a pair; a small index full of them could ask for any amount of output. Ends of payloads must
+    fit in 63 bits.
+    """
+    rows = order[(columns.size > 0)[order]]
+    shards = columns.shard_id[rows]
+    for first, last in cut_runs(shards[1:] != shards[:-1], len(rows)):
+        here = rows[first:last]
+        ends = columns.offset[here] + columns.size[here]
+        reach = np.maximum.accumulate(ends)
+        for position in np.flatnonzero(columns.offset[here[1:]] < reach[:-1]).tolist():
+            yield int(here[np.flatnonzero(ends[: position + 1] == reach[position])[0]]), int(here[position + 1])
+
+
+def describe_overlap(index: BundleIndex, first: int, second: int) -> str:
+    """Say of two rows that the second starts within the first."""
+    columns, key = index.columns, index.keys_in_order[first]
+    return (
+        f"payload starts at {columns.offset[second]}, within that of {index.label(key)}, "
+        f"{columns.size[first]} bytes from {columns.offset[first]} on"
+    )

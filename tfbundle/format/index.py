@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tfbundle.errors import FormatError
 from tfbundle.format.columns import EntryColumns, scan_entries
@@ -80,6 +81,22 @@ class BundleIndex(Mapping[bytes, BundleEntry]):
         for row in np.flatnonzero(~columns.plain).tolist():
             columns.fill(row, self[self.keys_in_order[row]])
         return columns
+
+    @cached_property
+    def tensor_rows(self) -> NDArray[np.intp]:
+        """The numbers of the rows that are tensors: all but the slices that some partitioned tensor lists."""
+        slices = self._find_slices()
+        if not slices:
+            return np.arange(len(self.rows))
+        return np.array([row for row, key in enumerate(self.rows) if key not in slices], np.intp)
+
+    def row_number(self, key: bytes) -> int:
+        """Return the number of a row."""
+        return self._row_numbers[key]
+
+    @cached_property
+    def _row_numbers(self) -> dict[bytes, int]:
+        return {key: row for row, key in enumerate(self.rows)}
 
     def slice_rows(self, key: bytes) -> list[tuple[bytes, Box]]:
         """Return the rows that hold a partitioned tensor's parts, each with its place in the tensor.

@@ -82,6 +82,27 @@ class _PlainChecksum:
         return self._crc
 
 
+def add_row_crcs(window: memoryview, bounds: list[int], first: int, crcs: list[int]) -> None:
+    """Extend the checksum of each row of plain numbers by its stretch of a window.
+
+    Args:
+        window: bytes of neighbouring rows.
+        bounds: where the rows begin in it, and where the last ends.
+        first: position in ``crcs`` of the first of them.
+        crcs: checksums so far, unmasked.
+
+    Example:
+        >>> crcs = [0, 0]
+        >>> add_row_crcs(memoryview(b"123456789x"), [0, 9, 10], 0, crcs)
+        >>> hex(crcs[0])
+        '0xe3069283'
+    """
+    start = bounds[0]
+    for number, end in enumerate(bounds[1:], first):
+        crcs[number] = crc32c(window[start:end], crcs[number])
+        start = end
+
+
 class StringChecksum:
     """Sizes, then their checksum, then contents; knows after the sizes how many bytes must follow.
 

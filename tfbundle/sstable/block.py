@@ -131,8 +131,8 @@ class BlockBuilder:
         else:
             self._restarts.append(len(self._rows))
             self._since_restart = 0
-        for number in (shared, len(key) - shared, len(value)):
-            self._rows += encode_varint(number)
+        head = (shared, len(key) - shared, len(value))
+        self._rows += bytes(head) if max(head) < 0x80 else b"".join(map(encode_varint, head))
         self._rows += key[shared:]
         self._rows += value
         self._last_key = key
@@ -160,7 +160,7 @@ class BlockBuilder:
 
 
 def _shared_nbytes(left: bytes, right: bytes) -> int:
+    """Return the length of the common prefix: the bytes above the highest that differs."""
     limit = min(len(left), len(right))
-    if left[:limit] == right[:limit]:
-        return limit
-    return next(index for index in range(limit) if left[index] != right[index])
+    different = int.from_bytes(left[:limit], "big") ^ int.from_bytes(right[:limit], "big")
+    return limit - (different.bit_length() + 7) // 8

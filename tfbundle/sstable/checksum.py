@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
 from crc32c import crc32c
+from numpy.typing import NDArray
 
-__all__ = ["combine_crc32c", "crc32c", "mask_crc32c", "unmask_crc32c"]
+__all__ = ["combine_crc32c", "crc32c", "mask_crc32c", "mask_crc32c_array", "unmask_crc32c"]
 
 _MASK_DELTA = 0xA282EAD8
 _POLYNOMIAL = 0x82F63B78  # reflected
@@ -26,6 +28,16 @@ def mask_crc32c(crc: int) -> int:
         '0xc78ab0e5'
     """
     return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & _WORD
+
+
+def mask_crc32c_array(crcs: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return ``mask_crc32c`` of each.
+
+    Example:
+        >>> mask_crc32c_array(np.array([0xE3069283], np.uint32)).tolist() == [0xC78AB0E5]
+        True
+    """
+    return ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(_MASK_DELTA)
 
 
 def unmask_crc32c(masked: int) -> int:

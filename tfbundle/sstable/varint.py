@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from tfbundle.errors import FormatError
 
+_ONE_BYTE = [bytes([value]) for value in range(0x80)]
+
 
 def encode_varint(value: int) -> bytes:
     """Encode a number from 0 to 2**64 - 1.
@@ -15,6 +17,8 @@ def encode_varint(value: int) -> bytes:
         >>> encode_varint(300).hex()
         'ac02'
     """
+    if value < 0x80:
+        return _ONE_BYTE[value]
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
