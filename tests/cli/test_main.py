@@ -134,7 +134,7 @@ def test_interrupt(tfbundle: Command, source: str, monkeypatch: pytest.MonkeyPat
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ls_module, "print_table", interrupt)
+    monkeypatch.setattr(ls_module, "format_table", interrupt)
     found = tfbundle("ls", source)
     assert (found.status, found.output, found.errors) == (130, "", "")
 
@@ -164,7 +164,7 @@ def test_bugs_raise(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise KeyError("a bug")
 
-    monkeypatch.setattr(ls_module, "print_table", fail)
+    monkeypatch.setattr(ls_module, "format_table", fail)
     with pytest.raises(KeyError, match="a bug"):
         main(["ls", source])
 

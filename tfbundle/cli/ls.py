@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tfbundle.cli.output import escape, format_nbytes, plural, print_json, print_table
+from tfbundle.cli.output import escape, format_nbytes, format_table, plural, print_json, print_lines
 from tfbundle.cli.tree import iter_tree_lines, read_tree, tree_to_plain
 
 if TYPE_CHECKING:
-    from tfbundle.bundle.reader import BundleReader, TensorInfo
+    from tfbundle.bundle.listing import Kind
+    from tfbundle.bundle.reader import BundleReader
 
 _DESCRIPTION = """\
 List a checkpoint's tensors: dtype, shape, bytes of payload and name. Reads the index only, so it
@@ -45,24 +48,48 @@ def run(options: argparse.Namespace) -> int:
     with open_bundle(options.source) as bundle:
         if options.tree:
             return _run_tree(bundle, options)
-        names = list(bundle)
-        if options.patterns:
-            matched = match_names(options.patterns, names)
-            names = [name for name in names if name in matched]
-        entries = [bundle.entries[name] for name in names]
-        num_shards = bundle.index.header.num_shards
-    if options.json:
-        print_json({"prefix": bundle.prefix, "num_shards": num_shards, "tensors": [asdict(info) for info in entries]})
-        return 0
-    if entries:
-        print_table([_row(info) for info in entries], right=(2,))
-    num_values = sum(math.prod(info.shape) for info in entries)
-    nbytes = sum(info.nbytes for info in entries)
-    print(
-        f"{plural(len(entries), 'tensor')}, {plural(num_values, 'value')}, {format_nbytes(nbytes)} "
-        f"in {plural(num_shards, 'shard')}"
-    )
+        chosen = match_names(options.patterns, bundle) if options.patterns else None
+        if options.json:
+            _print_json(bundle, chosen)
+        else:
+            _print_list(bundle, chosen)
     return 0
+
+
+def _print_json(bundle: BundleReader, chosen: Collection[str] | None) -> None:
+    names = bundle if chosen is None else [name for name in bundle if name in chosen]
+    tensors = [asdict(bundle.entries[name]) for name in names]
+    print_json({"prefix": bundle.prefix, "num_shards": bundle.index.header.num_shards, "tensors": tensors})
+
+
+def _print_list(bundle: BundleReader, chosen: Collection[str] | None) -> None:
+    """Print a line for each tensor, and the totals; of a million, most lines differ in the name alone."""
+    from tfbundle.bundle.listing import iter_kinds
+
+    names, kinds = [], []
+    for name, kind in iter_kinds(bundle.index):
+        if chosen is None or name in chosen:
+            names.append(name)
+            kinds.append(kind)
+    numbers = Counter(map(id, kinds))  # far fewer than tensors
+    counts = [(kind, numbers[id(kind)]) for kind in {id(kind): kind for kind in kinds}.values()]
+    columns = format_table([_cells(kind) for kind, _ in counts], right=(2,))
+    starts = {id(kind): f"{line}  " for (kind, _), line in zip(counts, columns, strict=True)}
+    print_lines(f"{starts[id(kind)]}{escape(name)}{_end(kind)}" for name, kind in zip(names, kinds, strict=True))
+    num_values = sum(math.prod(kind.shape) * count for kind, count in counts)
+    nbytes = sum(kind.nbytes * count for kind, count in counts)
+    print(
+        f"{plural(len(names), 'tensor')}, {plural(num_values, 'value')}, {format_nbytes(nbytes)} "
+        f"in {plural(bundle.index.header.num_shards, 'shard')}"
+    )
+
+
+def _cells(kind: Kind) -> tuple[str, ...]:
+    return kind.dtype, f"[{','.join(map(str, kind.shape))}]", f"{kind.nbytes:,}"
+
+
+def _end(kind: Kind) -> str:
+    return f"  ({plural(kind.num_slices, 'slice')})" if kind.num_slices else ""
 
 
 def _run_tree(bundle: BundleReader, options: argparse.Namespace) -> int:
@@ -72,12 +99,5 @@ def _run_tree(bundle: BundleReader, options: argparse.Namespace) -> int:
     if options.json:
         print_json({"prefix": bundle.prefix, "objects": tree_to_plain(bundle, graph)})
         return 0
-    for line in iter_tree_lines(bundle, graph):
-        print(line)
+    print_lines(iter_tree_lines(bundle, graph))
     return 0
-
-
-def _row(info: TensorInfo) -> tuple[str, ...]:
-    shape = f"[{','.join(map(str, info.shape))}]"
-    slices = f"  ({plural(len(info.slices), 'slice')})" if info.slices else ""
-    return info.dtype, shape, f"{info.nbytes:,}", escape(info.name) + slices

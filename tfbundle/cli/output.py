@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
+
+_BATCH_LINES = 1000
 
 
 def escape(text: str) -> str:
@@ -17,6 +20,8 @@ def escape(text: str) -> str:
         >>> print(escape("w\x1b[2J\udcff"))
         w\x1b[2J\xff
     """
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else _escape_char(char) for char in text)
 
 
@@ -54,15 +59,33 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def print_table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
-    """Print rows in columns; the columns named in ``right`` are aligned right, the last is not padded."""
+def format_table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
+    """Return rows in columns of equal width; the columns named in ``right`` are aligned right.
+
+    Example:
+        >>> format_table([("a", "1"), ("bb", "20")], right=(1,))
+        ['a    1', 'bb  20']
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [
+    return [
+        "  ".join(
             cell.rjust(width) if number in right else cell.ljust(width)
             for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print("  ".join(cells).rstrip())
+        )
+        for row in rows
+    ]
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines, many at a time."""
+    iterator = iter(lines)
+    while batch := list(islice(iterator, _BATCH_LINES)):
+        print("\n".join(batch))
+
+
+def print_table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
+    """Print rows in columns, as ``format_table`` does, without spaces at the ends of lines."""
+    print_lines(line.rstrip() for line in format_table(rows, right))
 
 
 def print_json(value: Any) -> None:

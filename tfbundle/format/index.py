@@ -145,7 +145,7 @@ class BundleIndex(Mapping[bytes, BundleEntry]):
         return self._slice_labels
 
     def _iter_slices(self) -> Iterator[tuple[bytes, str]]:
-        if not any(key.startswith(_SLICE_KEY_START) for key in self.rows):
+        if not min(self.rows, default=b"").startswith(_SLICE_KEY_START):
             return
         for row in np.flatnonzero(~self.scanned.plain).tolist():  # an entry with slices is never plain
             key = self.keys_in_order[row]

@@ -73,7 +73,12 @@ def decode_block(contents: bytes) -> Iterator[Row]:
     next_restart = next(expected, end)
     while position < end:
         start = position
-        shared, non_shared, value_nbytes, position = _decode_row_head(contents, position, end)
+        head = contents[position : position + 3]
+        if len(head) == 3 and head.isascii() and position + 3 <= end:  # a byte each, the common case
+            shared, non_shared, value_nbytes = head
+            position += 3
+        else:
+            shared, non_shared, value_nbytes, position = _decode_row_head(contents, position, end)
         if start == next_restart:
             if shared:
                 raise FormatError(f"{_BAD_ENTRY}: a restart point that shares {shared} bytes of its key")
@@ -101,9 +106,6 @@ def _decode_restarts(contents: bytes) -> tuple[int, ...]:
 
 def _decode_row_head(contents: bytes, position: int, end: int) -> tuple[int, int, int, int]:
     """Return shared, non_shared, value_nbytes and the position of the key."""
-    head = contents[position : min(position + 3, end)]
-    if len(head) == 3 and max(head) < 0x80:  # all three in a byte each, the common case
-        return head[0], head[1], head[2], position + 3
     try:
         shared, position = decode_varint(contents, position, end, bits=32)
         non_shared, position = decode_varint(contents, position, end, bits=32)
