@@ -10,7 +10,8 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator
-from types import TracebackType
+from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from tfbundle.sstable.checksum import crc32c, mask_crc32c
 from tfbundle.sstable.varint import encode_varint
 from tfbundle.sstable.writer import TableWriter
 
-BLOCK_NBYTES = 16 * MIB
+BLOCK_NBYTES = 16 * MIB  # at most
 INT64 = data_type(9)
 PARTS = 8
 _STRIDE = 4099 * 4  # how far into the block the next tensor begins after the one before
@@ -33,14 +34,15 @@ _BUFFER_NBYTES = MIB
 class Values:
     """An endless supply of float32 values, as bytes."""
 
-    def __init__(self, deviation: float, seed: int) -> None:
-        values = np.random.default_rng(seed).standard_normal(BLOCK_NBYTES // 4, dtype=np.float32)
+    def __init__(self, deviation: float, seed: int, nbytes: int) -> None:
+        elements = min(BLOCK_NBYTES, max(_BUFFER_NBYTES, nbytes)) // 4
+        values = np.random.default_rng(seed).standard_normal(elements, dtype=np.float32)
         self._block = memoryview((values * np.float32(deviation)).astype("<f4").tobytes())
         self._position = 0
 
     def take(self, nbytes: int) -> Iterator[memoryview]:
         """Yield pieces of so many bytes in all, which differ from those of the last call."""
-        self._position = (self._position + _STRIDE) % BLOCK_NBYTES
+        self._position = (self._position + _STRIDE) % len(self._block)
         position = self._position
         while nbytes:
             piece = self._block[position : position + nbytes]
@@ -49,61 +51,65 @@ class Values:
             position = 0
 
 
-class CheckpointWriter:
-    """Writes payloads one after the other and the index at the end. One data file.
+@dataclass(frozen=True)
+class PlannedTensor:
+    """A tensor, or a slice of one, that is yet to be written."""
 
-    Use as a context manager. Entries are put together by hand: the package's own encoder is made for keeping what it
-    does not know, which would take most of the time of an input with a million tensors.
+    shape: tuple[int, ...]
+    dtype: DataType
+    values: Values
+
+
+class CheckpointWriter:
+    """Collects tensors, and writes them in the order of their keys, as TensorFlow does. One data file.
+
+    Entries are put together by hand: the package's own encoder is made for keeping what it does not know, which would
+    take most of the time of an input with a million tensors.
     """
 
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-        self._file = open(data_filename(prefix, 0, 1), "wb", buffering=_BUFFER_NBYTES)  # noqa: SIM115
-        self._rows: dict[bytes, bytes] = {}
-        self._offset = 0
-        self._weights = Values(0.05, seed=1)
-
-    def __enter__(self) -> CheckpointWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
-        if kind is None:
-            self._write_index()
-
-    @property
-    def summary(self) -> dict[str, int]:
-        """Bytes of payload and number of rows so far."""
-        return {"nbytes": self._offset, "entries": len(self._rows)}
+    def __init__(self, nbytes: int) -> None:
+        self._planned: dict[bytes, PlannedTensor] = {}
+        self._partitioned: dict[bytes, bytes] = {}
+        self._weights = Values(0.05, 1, nbytes)
 
     def add(self, key: bytes, shape: tuple[int, ...], dtype: DataType = FLOAT32, values: Values | None = None) -> None:
-        """Append a tensor, by default of weights."""
-        nbytes = math.prod(shape) * dtype.nbytes
-        crc = 0
-        for piece in (values or self._weights).take(nbytes):
-            crc = crc32c(piece, crc)
-            self._file.write(piece)
-        self._rows[key] = encode_plain_entry(dtype.number, shape, self._offset, nbytes, mask_crc32c(crc))
-        self._offset += nbytes
+        """Add a tensor, by default of weights."""
+        self._planned[key] = PlannedTensor(shape, dtype, values or self._weights)
 
     def add_partitioned(self, key: bytes, shape: tuple[int, int], axis: int) -> None:
-        """Append a tensor of weights in equal slices along one axis."""
+        """Add a tensor of weights in equal slices along one axis."""
         size = shape[axis] // PARTS
         extents = [tuple((part * size, size) if at == axis else (0, -1) for at in (0, 1)) for part in range(PARTS)]
-        self._rows[key] = encode_entry(BundleEntry(shape=shape, slices=tuple(extents)))
+        self._partitioned[key] = encode_entry(BundleEntry(shape=shape, slices=tuple(extents)))
         part_shape = tuple(size if at == axis else dim for at, dim in enumerate(shape))
         for extent in extents:
             self.add(encode_slice_key(key, extent), part_shape)
 
-    def _write_index(self) -> None:
-        with open(index_filename(self._prefix), "wb") as file:
-            table = TableWriter(file.write)
+    def write(self, prefix: str) -> dict[str, int]:
+        """Write the checkpoint; return its bytes of payload and its number of rows."""
+        rows = dict(self._partitioned)
+        with open(data_filename(prefix, 0, 1), "wb", buffering=_BUFFER_NBYTES) as data:
+            for key in sorted(self._planned):
+                rows[key] = _write_tensor(data, self._planned[key])
+            nbytes = data.tell()
+        with open(index_filename(prefix), "wb") as index:
+            table = TableWriter(index.write)
             table.add(HEADER_KEY, encode_header(BundleHeader()))
-            for key in sorted(self._rows):
-                table.add(key, self._rows[key])
+            for key in sorted(rows):
+                table.add(key, rows[key])
             table.finish()
+        return {"nbytes": nbytes, "entries": len(rows)}
+
+
+def _write_tensor(file: BinaryIO, tensor: PlannedTensor) -> bytes:
+    """Append a payload; return its entry."""
+    offset = file.tell()
+    nbytes = math.prod(tensor.shape) * tensor.dtype.nbytes
+    crc = 0
+    for piece in tensor.values.take(nbytes):
+        crc = crc32c(piece, crc)
+        file.write(piece)
+    return encode_plain_entry(tensor.dtype.number, tensor.shape, offset, nbytes, mask_crc32c(crc))
 
 
 def encode_plain_entry(dtype: int, shape: tuple[int, ...], offset: int, nbytes: int, masked_crc: int) -> bytes:
@@ -146,7 +152,7 @@ def build_mixed(writer: CheckpointWriter, nbytes: int, tensors: int, small: Valu
 
 def build_adam(writer: CheckpointWriter, nbytes: int, tensors: int) -> None:
     """Add the same tensors, every other one of medium size with values as small as an optimizer's second moments."""
-    build_mixed(writer, nbytes, tensors, Values(1e-9, seed=3))
+    build_mixed(writer, nbytes, tensors, Values(1e-9, 3, nbytes))
 
 
 def build_one(writer: CheckpointWriter, nbytes: int, tensors: int) -> None:
@@ -226,9 +232,9 @@ BUILDERS: dict[str, Callable[[CheckpointWriter, int, int], None]] = {
 
 def build(name: str, prefix: str, nbytes: int, tensors: int) -> dict[str, int]:
     """Make an input; return its bytes of payload and its number of rows."""
-    with CheckpointWriter(prefix) as writer:
-        BUILDERS[name](writer, nbytes, tensors)
-    return writer.summary
+    writer = CheckpointWriter(nbytes)
+    BUILDERS[name](writer, nbytes, tensors)
+    return writer.write(prefix)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ def convert(entry: BundleEntry, source: BinaryIO, target: BinaryIO) -> BundleEnt
         data = source.read(min(WINDOW_NBYTES, entry.size - start))
         crc_in = crc32c(data, crc_in)
         if is_cast:
-            data = np.frombuffer(data, "<f4").astype("<f2").tobytes()
+            with np.errstate(all="ignore"):
+                data = np.frombuffer(data, "<f4").astype("<f2").tobytes()
         crc_out = crc32c(data, crc_out)
         target.write(data)
     if mask_crc32c(crc_in) != entry.crc32c:
@@ -51,5 +52,4 @@ def halve(source: str, target: str) -> None:
 
 
 if __name__ == "__main__":
-    with np.errstate(all="ignore"):
-        halve(sys.argv[1], sys.argv[2])
+    halve(sys.argv[1], sys.argv[2])

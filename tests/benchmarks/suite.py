@@ -27,6 +27,7 @@ _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 _WARM_UP = "import numpy, tfbundle; tfbundle.open, tfbundle.halve, tfbundle.verify"
 
 Say = Callable[[str], object]
+Run = tuple[str, Contender]
 
 
 @dataclass(frozen=True)
@@ -171,10 +172,9 @@ def _run_alone(module: str, rounds: int, workshop: Workshop) -> Outcome:
     return outcome
 
 
-def _run_round(runs: Sequence[tuple[str, Contender]], number: int, workshop: Workshop, outcome: Outcome) -> None:
+def _run_round(runs: Sequence[Run], number: int, workshop: Workshop, outcome: Outcome) -> None:
     """Run every contender once, another one first in each round."""
-    for at in range(len(runs)):
-        name, contender = runs[(at + number) % len(runs)]
+    for name, contender in rotate(runs, number):
         if not contender.slow or number < workshop.options.scale.slow_rounds:
             try:
                 outcome.note((name, contender.name), number, workshop.run(name, contender))
@@ -182,7 +182,13 @@ def _run_round(runs: Sequence[tuple[str, Contender]], number: int, workshop: Wor
                 outcome.failures.append(str(error))
 
 
-def _usable(scenario: Scenario, options: Options, outcome: Outcome) -> list[tuple[str, Contender]]:
+def rotate(runs: Sequence[Run], number: int) -> list[Run]:
+    """Return what runs in a round, in order."""
+    start = number % max(1, len(runs))
+    return [*runs[start:], *runs[:start]]
+
+
+def _usable(scenario: Scenario, options: Options, outcome: Outcome) -> list[Run]:
     """Return the runs whose modules are there; note which are not."""
     needed = {contender.needs for _, contender in scenario.runs if contender.needs}
     missing = {module for module in needed if not (options.optional and can_import(module))}
