@@ -1,6 +1,6 @@
 """Speed, memory and start-up of ``tfbundle`` beside what else one could run.
 
-``python -m tests.benchmarks`` from the top of the repository (Linux; about 30 GiB of disk). It makes its inputs in a
+``python -m tests.benchmarks`` from the top of the repository (Linux; about 20 GiB of disk). It makes its inputs in a
 temporary directory, lets the contenders take turns, and judges the results by the limits in ``limits.py``.
 
 The modules: ``sizes`` and ``contenders`` say what there is, ``scenarios`` who runs on what, ``limits`` what is
