@@ -3,7 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.casting.plain import SIZES, assert_bits_equal, random_bits, random_weights, tensorflow_cast
+from tests.casting.plain import (
+    BFLOAT16,
+    SIZES,
+    assert_bits_equal,
+    plain_stats,
+    random_bits,
+    random_weights,
+    tensorflow_cast,
+)
 from tfbundle.casting.bfloat16 import Bfloat16Caster
 from tfbundle.casting.policy import OnOverflow
 
@@ -39,6 +47,12 @@ def cast(bits: list[int], on_overflow: OnOverflow = "inf") -> list[str]:
 def test_known_values_of_both_signs(name: str) -> None:
     bits, expected = KNOWN[name]
     assert cast([bits, bits | 1 << 31]) == [hex(expected), hex(expected | 0x8000)]
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_known_values_are_counted(name: str) -> None:
+    source = np.array([KNOWN[name][0], KNOWN[name][0] | 1 << 31], np.uint32)
+    assert list(Bfloat16Caster().cast(source, np.empty(2, np.uint16))) == [plain_stats(source, BFLOAT16)]
 
 
 def test_finite_overflow_becomes_the_largest() -> None:

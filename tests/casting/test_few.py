@@ -27,3 +27,9 @@ def test_none_at_all(size: int) -> None:
     found = find_few(np.zeros(104, np.bool_), size)
     assert found is not None
     assert not len(found)
+
+
+def test_many_that_stand_together() -> None:
+    flags = np.zeros(800, np.bool_)
+    flags[80:104] = True  # few words
+    assert find_few(flags, 800) is None
