@@ -8,7 +8,8 @@ from tests.support.tables import WORKED_ROWS
 from tests.support.wire import bytes_field, entry_proto, fixed32_field, shape_proto, varint_field
 from tfbundle.format.columns import EntryColumns, scan_entries
 from tfbundle.format.dtypes import DATA_TYPES, STRING, VARIANT
-from tfbundle.format.entries import BundleEntry, decode_entry, encode_entry, encode_plain_entry, replace_dtype
+from tfbundle.format.entries import BundleEntry, decode_any_entry, encode_entry
+from tfbundle.format.plain import encode_plain_entry, replace_dtype
 
 RESOURCE = 20  # has no size to check
 _, INT32_SCALAR, FLOAT_PAIR = (value for _, value in WORKED_ROWS)
@@ -52,12 +53,12 @@ def check_against_protobuf(value: bytes, columns: EntryColumns, row: int) -> Non
     if not columns.plain[row]:
         assert row_of(columns, row) == (0, 0, 0, 0, 0)
         return
-    entry = decode_entry(value)  # what is plain is sound
+    entry = decode_any_entry(value)  # what is plain is sound
     assert row_of(columns, row) == (entry.dtype, entry.shard_id, entry.offset, entry.size, entry.crc32c)
     assert not entry.slices
     head = value[: columns.head_nbytes[row]]
     assert encode_plain_entry(head, entry.shard_id, entry.offset, entry.size, entry.crc32c) == value
-    assert decode_entry(replace_dtype(head, RESOURCE)) == BundleEntry(RESOURCE, entry.shape)
+    assert decode_any_entry(replace_dtype(head, RESOURCE)) == BundleEntry(RESOURCE, entry.shape)
 
 
 @given(st.lists(st.one_of(encoded_entries(), mutated_entries, st.binary(max_size=40)), max_size=20))

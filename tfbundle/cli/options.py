@@ -22,7 +22,9 @@ def add_layout_options(parser: Any) -> None:
 
 def add_run_options(parser: Any) -> None:
     """Add the options that say how a conversion runs."""
-    parser.add_argument("--jobs", metavar="N", type=int, default=1, help="number of threads (default: 1)")
+    parser.add_argument(
+        "--jobs", metavar="N", type=int, help="number of workers (default: one for each core, 8 at most)"
+    )
     parser.add_argument("--force", action="store_true", help="replace a bundle that is at DST already")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done; read no payload, write nothing")
 

@@ -18,9 +18,10 @@ from tfbundle.conversion.pipeline import Pieces, StepResult
 from tfbundle.conversion.plan import Plan, Rows
 from tfbundle.errors import CastError, ChecksumError
 from tfbundle.format.dtypes import FLOAT16
-from tfbundle.format.entries import BundleEntry, encode_entry, encode_plain_entry, replace_dtype
+from tfbundle.format.entries import BundleEntry, encode_entry
 from tfbundle.format.naming import key_to_name
 from tfbundle.format.ordered_code import rename_slice_key
+from tfbundle.format.plain import encode_plain_entry, replace_dtype
 from tfbundle.sstable.checksum import combine_crc32c, mask_crc32c_array, unmask_crc32c
 
 _OVERFLOW_REMEDY = "--on-overflow inf or clamp would store it, --keep would leave the tensor float32"

@@ -26,9 +26,10 @@ from tfbundle.conversion.run import RunOptions, carry_out
 from tfbundle.conversion.select import Decision, Decisions
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.dtypes import dtype_name
-from tfbundle.format.entries import decode_entry, encode_entry, encode_plain_entry
+from tfbundle.format.entries import decode_entry, encode_entry
 from tfbundle.format.index import BundleIndex
 from tfbundle.format.naming import INDEX_SUFFIX, data_filename, index_filename, key_to_name
+from tfbundle.format.plain import encode_plain_entry
 from tfbundle.storage.base import ReadableFile, Storage, staging
 from tfbundle.storage.local import LocalStorage
 

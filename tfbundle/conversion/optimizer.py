@@ -40,6 +40,11 @@ _HYPERPARAMETER = re.compile(
 _KERAS_WEIGHTS = re.compile(r"training(?:_\d+)?/[^/]+/Variable(?:_\d+)?")  # moments in TF1's Keras had no better name
 _OPTIMIZE_LOSS = re.compile(r"OptimizeLoss(?:_\d+)?/learning_rate")
 
+_MARK = re.compile(
+    "[Aa]da|AMS|Nadam|L[AR]|lam|lar|Mom|RMS|SGD|Ftrl|Sign|_slot_|_power|OPTIMIZER_SLOT|/Variable|OptimizeLoss"
+)
+"""Found in every name that the patterns below match: a quick way to tell that most names are none of them."""
+
 _SLOT_KEY = "/.OPTIMIZER_SLOT/"
 _STEP_COUNTERS = frozenset({"iter", "iterations", "_iterations"})
 _RATES = frozenset({"learning_rate", "_learning_rate", "_current_learning_rate", "_variables"})
@@ -57,7 +62,7 @@ def find_optimizer_state(names: Collection[str], object_graph: Sequence[Trackabl
         >>> sorted(find_optimizer_state({"w", "w/Adam", "w/Adam_1", "beta1_power", "Adam"}))
         ['beta1_power', 'w/Adam', 'w/Adam_1']
     """
-    by_name = {name for name in names if _is_state_by_name(name, names)}
+    by_name = {name for name in names if _MARK.search(name) and _is_state_by_name(name, names)}
     return frozenset(by_name | {key for key in _state_keys(object_graph) if key in names})
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 
 from tfbundle.bundle.writer import IfExists, publish_bundle
@@ -15,6 +14,7 @@ from tfbundle.conversion.pipeline import StepContext, run_steps
 from tfbundle.conversion.plan import Plan
 from tfbundle.conversion.progress import NoProgress, Progress
 from tfbundle.conversion.steps import iter_steps
+from tfbundle.conversion.workers import choose_num_workers, hired_workers
 from tfbundle.format.naming import data_filename
 from tfbundle.storage.base import ReadableFile, Stage, Storage, staging
 
@@ -25,8 +25,8 @@ class RunOptions:
 
     Attributes:
         if_exists: ``"error"`` refuses a target that is there; ``"replace"`` puts the new bundle in its place.
-        jobs: number of threads; the output does not depend on it. More than one helps where reading or writing has to
-            wait, as on a network file system; the cast itself consists of calls too short for threads to share well.
+        jobs: number of workers; the output does not depend on it. None for one for each core, up to eight. They are
+            forked processes where that is safe, else threads; a small checkpoint has one in any case.
         dry_run: decide and plan only; nothing is written and no payload is read.
         progress: is told how far the run has come.
 
@@ -39,12 +39,12 @@ class RunOptions:
     """
 
     if_exists: IfExists = "error"
-    jobs: int = 1
+    jobs: int | None = None
     dry_run: bool = False
     progress: Progress = field(default_factory=NoProgress)
 
     def __post_init__(self) -> None:
-        if self.jobs < 1:
+        if self.jobs is not None and self.jobs < 1:
             raise ValueError(f"jobs is {self.jobs}, expected at least 1")
 
 
@@ -65,7 +65,7 @@ def carry_out(
         prefix: where the result goes.
         storage: where both are.
         policy: how to cast, and what to refuse.
-        options: threads, overwriting, progress.
+        options: workers, overwriting, progress.
 
     Returns:
         What the cast did to each tensor, in the order of the plan's decisions.
@@ -97,19 +97,16 @@ def _stage_shards(stage: Stage, prefix: str, plan: Plan) -> tuple[str, ...]:
 
 
 def _run(context: StepContext, plan: Plan, ledger: Ledger, options: RunOptions) -> None:
-    progress = options.progress
-    nbytes = plan.source_nbytes
-    num_workers = min(options.jobs, max(1, -(-nbytes // plan.step_nbytes)))
-    progress.start(nbytes)
-    try:
-        with ExitStack() as stack:
-            executor: Executor | None = None
-            if num_workers > 1:
-                executor = ThreadPoolExecutor(num_workers)
-                stack.callback(executor.shutdown, cancel_futures=True)
+    progress, nbytes = options.progress, plan.source_nbytes
+    num_workers = choose_num_workers(options.jobs, nbytes, plan.step_nbytes)
+    with hired_workers(num_workers) as executor:
+        progress.start(nbytes)
+        try:
             for step, result in run_steps(context, iter_steps(plan), executor, num_workers):
                 ledger.enter(result)
                 progress.advance(step.nbytes)
-        ledger.check_complete()
-    finally:
-        progress.finish()
+            ledger.check_complete()
+        except BrokenExecutor as error:
+            raise ChildProcessError("a worker process was killed, perhaps for want of memory; try --jobs 1") from error
+        finally:
+            progress.finish()

@@ -163,8 +163,10 @@ class Decisions(Sequence[Decision]):
 
     def count_reasons(self, action: Action) -> Counter[str]:
         """Count, for one action, the tensors that each reason explains; in the order in which they come up."""
-        numbers, first, counts = np.unique(self._reasons[self.are(action)], return_index=True, return_counts=True)
-        return Counter({self._texts[numbers[at]]: int(counts[at]) for at in np.argsort(first)})
+        reasons = self._reasons[self.are(action)]
+        counts = np.bincount(reasons, minlength=1)
+        present = sorted(np.flatnonzero(counts).tolist(), key=lambda number: int(np.argmax(reasons == number)))
+        return Counter({self._texts[number]: int(counts[number]) for number in present})
 
 
 def decide(
@@ -189,11 +191,12 @@ def decide(
         option: match_names(getattr(selection, option), names) if getattr(selection, option) else {}
         for option in ("drop", "keep", "only")
     }
-    texts = [*dict.fromkeys(("float32", *(dtype_name(int(number)) for number in np.unique(dtypes))))]
+    present = np.flatnonzero(np.bincount(dtypes, minlength=1)).tolist()
+    texts = [*dict.fromkeys(("float32", *map(dtype_name, present)))]
     actions = np.where(dtypes == FLOAT32.number, ACTIONS.index("cast"), ACTIONS.index("copy")).astype(np.uint8)
     by_dtype = np.zeros(256, np.int32)
-    for number in np.unique(dtypes):
-        by_dtype[number] = texts.index(dtype_name(int(number)))
+    for number in present:
+        by_dtype[number] = texts.index(dtype_name(number))
     reasons = by_dtype[dtypes]
     if any(patterns.values()) or optimizer_state:
         numbers = {text: number for number, text in enumerate(texts)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +25,7 @@ def readable_bundle(bundle: BundleReader, target_prefix: str) -> Iterator[Bundle
     if not bundle.is_v1:
         yield bundle
         return
-    prefix = f"{target_prefix}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
+    prefix = f"{target_prefix}.tmp-{os.getpid()}-{os.urandom(4).hex()}"
     missing = _missing_directories(os.path.dirname(prefix), bundle.storage)
     try:
         with create_bundle(prefix, storage=bundle.storage) as writer:

@@ -1,11 +1,8 @@
 """The entries of a whole index as columns, decoded side by side rather than one after the other.
 
-An entry as every writer leaves it is a fixed sequence of fields::
-
-    08 dtype | 12 n (12 n 08 dim)* | [18 shard_id] | [20 offset] | [28 size] | [35 crc32c, fixed32]
-
-so all entries take the same steps at the same time, in array operations. An entry that differs in any way (slices,
-unknown fields, other encodings of the same, or damage) is left to ``decode_entry``, which is the reference for all.
+A plain entry (see ``plain``) is a fixed sequence of fields, so all entries take the same steps at the same time, in
+array operations. An entry that differs in any way (slices, unknown fields, other encodings of the same, or damage) is
+left to ``decode_entry``.
 
 Source: TensorFlow ``core/protobuf/tensor_bundle.proto``, ``core/framework/tensor_shape.proto``.
 """
@@ -21,13 +18,20 @@ from numpy.typing import NDArray
 
 from tfbundle.format.dtypes import DATA_TYPES, ELEMENT_NBYTES, STRING, VARIANT
 from tfbundle.format.entries import BundleEntry
+from tfbundle.format.plain import (
+    CRC_TAG,
+    DIM_SIZE_TAG,
+    DIM_TAG,
+    DTYPE_TAG,
+    OFFSET_TAG,
+    SHAPE_TAG,
+    SHARD_TAG,
+    SIZE_TAG,
+)
 
 _CHUNK_ROWS = 1 << 16  # bounds the scratch memory
 _PADDING = bytes(16)  # so that a look ahead never leaves the array
 _FEWER_ELEMENTS = 2.0**62  # what has more is left to the reference, which is exact
-
-_DTYPE_TAG, _SHAPE_TAG, _SHARD_TAG, _OFFSET_TAG, _SIZE_TAG, _CRC_TAG = b"\x08\x12\x18\x20\x28\x35"
-_DIM_TAG, _DIM_SIZE_TAG = b"\x12\x08"
 
 _STOPS = np.uint64(0x8080808080808080)
 _ONE = np.uint64(1)
@@ -41,8 +45,8 @@ _SQUEEZE = tuple(
 )
 _STOP_BITS = np.array([0x80 << 8 * index for index in range(8)], np.uint64)
 
-_IS_KNOWN = np.isin(np.arange(256), list(DATA_TYPES))
-_LEAST_NBYTES = np.isin(np.arange(256), [STRING.number, VARIANT.number]).astype(np.int64)  # of an element
+_IS_KNOWN = np.array([number in DATA_TYPES for number in range(256)])
+_LEAST_NBYTES = np.array([number in (STRING.number, VARIANT.number) for number in range(256)], np.int64)  # an element
 
 Rows = NDArray[np.intp]
 Flags = NDArray[np.bool_]
@@ -129,10 +133,10 @@ def _scan_chunk(values: list[bytes], columns: EntryColumns) -> None:
     cursor = _Cursor(values)
     columns.dtype[:] = cursor.take_dtype()
     num_elements, head_nbytes = cursor.take_shape()
-    shard_id = cursor.take_number(_SHARD_TAG)
-    columns.offset[:] = cursor.take_number(_OFFSET_TAG)
-    columns.size[:] = cursor.take_number(_SIZE_TAG)
-    columns.crc32c[:] = cursor.take_fixed32(_CRC_TAG)
+    shard_id = cursor.take_number(SHARD_TAG)
+    columns.offset[:] = cursor.take_number(OFFSET_TAG)
+    columns.size[:] = cursor.take_number(SIZE_TAG)
+    columns.crc32c[:] = cursor.take_fixed32(CRC_TAG)
     columns.shard_id[:] = shard_id
     element_nbytes = ELEMENT_NBYTES[columns.dtype]
     cursor.demand(_IS_KNOWN[columns.dtype] & (shard_id < 1 << 31) & cursor.at_end())
@@ -165,7 +169,7 @@ class _Cursor:
         return found
 
     def take_dtype(self) -> NDArray[np.uint8]:
-        self.demand(self._peek(0) == _DTYPE_TAG)
+        self.demand(self._peek(0) == DTYPE_TAG)
         dtype = self._peek(1)
         self.demand(dtype < 0x80)
         self._advance(2)
@@ -173,7 +177,7 @@ class _Cursor:
 
     def take_shape(self) -> tuple[Numbers, Numbers]:
         """Return the number of elements, and where the shape ends, from the start of each entry."""
-        self.demand(self._peek(0) == _SHAPE_TAG)
+        self.demand(self._peek(0) == SHAPE_TAG)
         nbytes = self._peek(1).astype(np.int64)
         self.demand(nbytes < 0x80)
         self._advance(2)
@@ -217,7 +221,7 @@ class _Cursor:
         position = self._position[rows]
         nbytes = self._data[position + 1]
         empty = nbytes == 0  # a dimension of size 0
-        good = (self._data[position] == _DIM_TAG) & (empty | (self._data[position + 2] == _DIM_SIZE_TAG))
+        good = (self._data[position] == DIM_TAG) & (empty | (self._data[position + 2] == DIM_SIZE_TAG))
         self._position[rows] += np.where(empty, 2, 3)
         sized = rows[~empty]
         dims = np.zeros(len(rows), np.int64)

@@ -18,18 +18,22 @@ from typing import Any, Literal
 from tfbundle.errors import FormatError
 from tfbundle.format.dtypes import FLOAT32, STRING, VARIANT, data_type, dtype_name
 from tfbundle.format.ordered_code import FULL_LENGTH, Extent
+from tfbundle.format.plain import (
+    VERSION_MESSAGE,
+    decode_plain_entry,
+    decode_plain_header,
+    encode_head,
+    encode_plain_entry,
+    encode_plain_header,
+)
 from tfbundle.pb import message_class, parse_message
-from tfbundle.sstable.varint import encode_varint
 
 HEADER_KEY = b""
 VERSION = 1
 """Of the bundle format: written as ``producer``, compared with ``min_consumer`` and ``bad_consumers``."""
 
-_VERSION_MESSAGE = b"\x08\x01"  # producer VERSION, the rest absent
-
 LITTLE, BIG = 0, 1
 MAX_NUM_SHARDS = 100_000
-_SHARD_TAG, _OFFSET_TAG, _SIZE_TAG, _CRC_TAG = b"\x18", b"\x20", b"\x28", b"\x35"
 _MAX_RANK = 254
 _MAX_ELEMENTS = 2**63 - 1
 
@@ -49,7 +53,7 @@ class BundleHeader:
 
     num_shards: int = 1
     endianness: int = LITTLE
-    version: bytes = _VERSION_MESSAGE
+    version: bytes = VERSION_MESSAGE
     raw: bytes = field(default=b"", compare=False, repr=False)
 
     @property
@@ -95,6 +99,8 @@ def decode_header(data: bytes) -> BundleHeader:
         FormatError: not a header, a version this reader may not read, unknown endianness, or a number of
             shards that no bundle has.
     """
+    if (plain := decode_plain_header(data)) is not None:
+        return BundleHeader(*plain, raw=data)
     message = parse_message("BundleHeaderProto", data)
     check_version(message.version)
     if message.endianness not in (LITTLE, BIG):
@@ -112,10 +118,12 @@ def encode_header(header: BundleHeader) -> bytes:
         >>> encode_header(BundleHeader(num_shards=1)).hex()
         '08011a020801'
     """
+    if header.raw and decode_header(header.raw) == header:
+        return header.raw
+    if header.version == VERSION_MESSAGE and (not header.raw or decode_plain_header(header.raw) is not None):
+        return encode_plain_header(header.num_shards, header.endianness)
     message = message_class("BundleHeaderProto")()
     if header.raw:
-        if decode_header(header.raw) == header:
-            return header.raw
         message.ParseFromString(header.raw)
     message.version.ParseFromString(header.version)
     message.num_shards = header.num_shards
@@ -149,6 +157,17 @@ def decode_entry(data: bytes) -> BundleEntry:
         FormatError: not an entry, an unknown dtype, an impossible shape or slice, a negative offset, or a
             size that does not follow from dtype and shape.
     """
+    plain = decode_plain_entry(data)
+    if plain is None:
+        return decode_any_entry(data)
+    entry = BundleEntry(*plain, raw=data)
+    _check_shape(entry.shape)
+    _check_entry(entry)
+    return entry
+
+
+def decode_any_entry(data: bytes) -> BundleEntry:
+    """Decode an entry of any form with protobuf, the reference for the fast path; otherwise as ``decode_entry``."""
     message = parse_message("BundleEntryProto", data)
     entry = BundleEntry(
         dtype=message.dtype,
@@ -171,10 +190,19 @@ def encode_entry(entry: BundleEntry) -> bytes:
         >>> encode_entry(BundleEntry(dtype=3, offset=8, size=4, crc32c=0x287F3F63)).hex()
         '080312002008280435633f7f28'
     """
+    if entry.raw and decode_entry(entry.raw) == entry:
+        return entry.raw
+    is_plain = not entry.slices and (not entry.raw or decode_plain_entry(entry.raw) is not None)
+    if is_plain and min(entry.dtype, entry.shard_id, entry.offset, entry.size, *entry.shape) >= 0:
+        head = encode_head(entry.dtype, entry.shape)
+        return encode_plain_entry(head, entry.shard_id, entry.offset, entry.size, entry.crc32c)
+    return encode_any_entry(entry)
+
+
+def encode_any_entry(entry: BundleEntry) -> bytes:
+    """Encode an entry of whatever form with protobuf: the reference for the fast path."""
     message = message_class("BundleEntryProto")()
     if entry.raw:
-        if decode_entry(entry.raw) == entry:
-            return entry.raw
         message.ParseFromString(entry.raw)
     message.dtype = entry.dtype
     _encode_shape(message.shape, entry.shape)
@@ -189,42 +217,6 @@ def encode_entry(entry: BundleEntry) -> bytes:
     return bytes(message.SerializeToString(deterministic=True))
 
 
-def encode_plain_entry(head: bytes, shard_id: int, offset: int, size: int, crc32c: int) -> bytes:
-    """Encode an entry without slices from its encoded dtype and shape, as ``encode_entry`` would.
-
-    Args:
-        head: the first bytes of an entry, as many as ``EntryColumns.head_nbytes`` says.
-        shard_id: which data file.
-        offset: where the payload starts, in bytes.
-        size: bytes of payload.
-        crc32c: checksum of the payload, masked.
-
-    Example:
-        >>> encode_plain_entry(bytes.fromhex("08031200"), 0, 8, 4, 0x287F3F63).hex()
-        '080312002008280435633f7f28'
-    """
-    parts = [head]
-    if shard_id:
-        parts += (_SHARD_TAG, encode_varint(shard_id))
-    if offset:
-        parts += (_OFFSET_TAG, encode_varint(offset))
-    if size:
-        parts += (_SIZE_TAG, encode_varint(size))
-    if crc32c:
-        parts += (_CRC_TAG, crc32c.to_bytes(4, "little"))
-    return b"".join(parts)
-
-
-def replace_dtype(head: bytes, dtype: int) -> bytes:
-    """Return an entry's encoded dtype and shape with another dtype.
-
-    Example:
-        >>> replace_dtype(bytes.fromhex("08011200"), 19).hex()
-        '08131200'
-    """
-    return head[:1] + bytes([dtype]) + head[2:]
-
-
 def decode_shape(message: Any) -> tuple[int, ...]:
     """Decode a ``TensorShapeProto`` message.
 
@@ -232,13 +224,17 @@ def decode_shape(message: Any) -> tuple[int, ...]:
         FormatError: no shape that a tensor can have.
     """
     shape = tuple(dim.size for dim in message.dim)
+    _check_shape(shape)
+    return shape
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
     if len(shape) > _MAX_RANK:
         raise FormatError(f"Invalid tensor shape: {len(shape)} dimensions, at most {_MAX_RANK} are allowed")
     if any(dim < 0 for dim in shape):
         raise FormatError(f"Invalid tensor shape: {list(shape)} has a negative dimension")
     if max(accumulate(shape, mul), default=0) > _MAX_ELEMENTS:  # a zero does not excuse what stands before it
         raise FormatError(f"Invalid tensor shape: {list(shape)} has more than {_MAX_ELEMENTS} elements")
-    return shape
 
 
 def _encode_shape(message: Any, shape: tuple[int, ...]) -> None:

@@ -6,6 +6,7 @@ Source: TensorFlow ``python/checkpoint/checkpoint_management.py`` (``get_checkpo
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from tfbundle.errors import FormatError
@@ -30,6 +31,9 @@ class CheckpointState:
     all_paths: tuple[str, ...] = ()
     timestamps: tuple[float, ...] = ()
     last_preserved: float = 0.0
+
+
+_UNQUOTED = re.compile(r"[ !#-&(-\[\]-~]+")
 
 
 def parse_state(text: str) -> CheckpointState:
@@ -67,7 +71,11 @@ def format_state(state: CheckpointState) -> str:
         model_checkpoint_path: "ckpt-3"
         all_model_checkpoint_paths: "ckpt-3"
     """
-    from google.protobuf import text_format
+    paths = (state.latest, *state.all_paths)
+    if not (state.timestamps or state.last_preserved) and all(map(_UNQUOTED.fullmatch, paths)):
+        names = ("model_checkpoint_path", *["all_model_checkpoint_paths"] * len(state.all_paths))
+        return "".join(f'{name}: "{path}"\n' for name, path in zip(names, paths, strict=True))
+    from google.protobuf import text_format  # slow to import; it quotes what has to be
 
     message = message_class("CheckpointState")(
         model_checkpoint_path=state.latest,

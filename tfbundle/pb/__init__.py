@@ -12,19 +12,19 @@ from __future__ import annotations
 
 import pkgutil
 from functools import cache
-from typing import Any
-
-from google.protobuf import descriptor_pool, message_factory
-from google.protobuf.message import DecodeError, Message
+from typing import TYPE_CHECKING, Any
 
 from tfbundle.errors import FormatError
+
+if TYPE_CHECKING:
+    from google.protobuf import descriptor_pool
 
 __all__ = ["message_class", "parse_message"]
 
 
 @cache
 def _pool() -> descriptor_pool.DescriptorPool:
-    from google.protobuf import descriptor_pb2  # slow to import, and needed only now
+    from google.protobuf import descriptor_pb2, descriptor_pool
 
     pool = descriptor_pool.DescriptorPool()
     data = pkgutil.get_data(__name__, "descriptors.binpb")
@@ -42,6 +42,8 @@ def message_class(name: str) -> Any:
         >>> message_class("VersionDef")(producer=1).SerializeToString()
         b'\x08\x01'
     """
+    from google.protobuf import message_factory
+
     descriptor = _pool().FindMessageTypeByName(f"tensorflow.{name}")
     factory: Any = message_factory
     if hasattr(factory, "GetMessageClass"):
@@ -55,6 +57,8 @@ def parse_message(name: str, data: bytes) -> Any:
     Raises:
         FormatError: ``data`` is not a valid encoding of that message.
     """
+    from google.protobuf.message import DecodeError, Message
+
     message: Message = message_class(name)()
     try:
         message.ParseFromString(data)

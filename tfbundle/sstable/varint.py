@@ -17,7 +17,7 @@ def encode_varint(value: int) -> bytes:
         >>> encode_varint(300).hex()
         'ac02'
     """
-    if value < 0x80:
+    if 0 <= value < 0x80:
         return _ONE_BYTE[value]
     out = bytearray()
     while value > 0x7F:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 
@@ -17,6 +16,7 @@ from tfbundle.errors import BundleExistsError, BundleNotFoundError, FormatError,
 from tfbundle.storage.base import Buffer, check_range
 
 _MAX_CALL_NBYTES = 1 << 30  # the kernel moves at most 2 GiB less a page in one call
+_WRITEBACK_NBYTES = 8 << 20
 _CREATE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -89,11 +89,24 @@ class LocalStagedFile(_OpenFile):
     def write_at(self, offset: int, data: Buffer) -> None:
         """Write all of ``data`` at ``offset``."""
         view = memoryview(data).cast("B")
+        start = offset
         while len(view):
             with _named(self.path):
                 count = os.pwrite(self._descriptor, view[:_MAX_CALL_NBYTES], offset)
             view = view[count:]
             offset += count
+        self._start_writeback(start, offset)
+
+    def _start_writeback(self, start: int, end: int) -> None:
+        """Let the disk begin with whole stretches that a write has completed, so that ``sync`` has little to wait for.
+
+        Linux starts to write what it is told will not be needed, and keeps it in the page cache meanwhile.
+        """
+        stretch = end // _WRITEBACK_NBYTES * _WRITEBACK_NBYTES
+        if start < stretch and hasattr(os, "posix_fadvise"):
+            begin = start // _WRITEBACK_NBYTES * _WRITEBACK_NBYTES
+            with contextlib.suppress(OSError):  # advice can be refused
+                os.posix_fadvise(self._descriptor, begin, stretch - begin, os.POSIX_FADV_DONTNEED)
 
     def sync(self) -> None:
         """Make the contents durable."""
@@ -166,7 +179,7 @@ class LocalStage:
     def _name(self, path: str) -> str:
         """Choose the temporary name of the file that will be at ``path``."""
         self._make_directories(os.path.dirname(path))
-        self._temporaries[path] = f"{path}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
+        self._temporaries[path] = f"{path}.tmp-{os.getpid()}-{os.urandom(4).hex()}"
         return self._temporaries[path]
 
     def _keep(self, file: LocalStagedFile) -> LocalStagedFile:
