@@ -41,7 +41,7 @@ _KERAS_WEIGHTS = re.compile(r"training(?:_\d+)?/[^/]+/Variable(?:_\d+)?")  # mom
 _OPTIMIZE_LOSS = re.compile(r"OptimizeLoss(?:_\d+)?/learning_rate")
 
 _MARK = re.compile(
-    "[Aa]da|AMS|Nadam|L[AR]|lam|lar|Mom|RMS|SGD|Ftrl|Sign|_slot_|_power|OPTIMIZER_SLOT|/Variable|OptimizeLoss"
+    "Ada|ada|AMS|LAMB|LARS|lamb|lars|Mom|RMS|SGD|Ftrl|Sign|_slot_|_power|OPTIMIZER_SLOT|/Variable|OptimizeLoss"
 )
 """Found in every name that the patterns below match: a quick way to tell that most names are none of them."""
 

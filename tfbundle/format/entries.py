@@ -193,7 +193,7 @@ def encode_entry(entry: BundleEntry) -> bytes:
     if entry.raw and decode_entry(entry.raw) == entry:
         return entry.raw
     is_plain = not entry.slices and (not entry.raw or decode_plain_entry(entry.raw) is not None)
-    if is_plain and min(entry.dtype, entry.shard_id, entry.offset, entry.size, *entry.shape) >= 0:
+    if is_plain and entry.dtype and min(entry.dtype, entry.shard_id, entry.offset, entry.size, *entry.shape) >= 0:
         head = encode_head(entry.dtype, entry.shape)
         return encode_plain_entry(head, entry.shard_id, entry.offset, entry.size, entry.crc32c)
     return encode_any_entry(entry)

@@ -50,7 +50,7 @@ def decode_plain_entry(data: bytes) -> PlainEntry | None:
         >>> decode_plain_entry(bytes.fromhex("080312002008280435633f7f28"))
         PlainEntry(dtype=3, shape=(), shard_id=0, offset=8, size=4, crc32c=679427939)
     """
-    if len(data) < 4 or data[0] != DTYPE_TAG or data[2] != SHAPE_TAG or data[1] | data[3] > 0x7F:
+    if len(data) < 4 or data[0] != DTYPE_TAG or data[2] != SHAPE_TAG or data[1] | data[3] > 0x7F or not data[1]:
         return None
     try:
         end = 4 + data[3]
