@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tests.benchmarks.family import FamilyWatch
+
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _CHUNK_NBYTES = 1 << 20
 _MARGIN_NBYTES = 1 << 20
@@ -35,7 +37,7 @@ class Usage:
     Attributes:
         wall_s: seconds from start to end.
         cpu_s: processor seconds, user and system.
-        peak_nbytes: the most memory that was resident; None where that cannot be told.
+        peak_nbytes: the most memory that was resident, that of its children included; None where that cannot be told.
         inner_s: seconds of the part that counts, where the run told them.
     """
 
@@ -63,12 +65,15 @@ def run_process(command: Sequence[str], environment: Mapping[str, str], output: 
     actions = [_open_for_writing(1, output), _open_for_writing(2, errors)]
     start = time.perf_counter()
     pid = os.posix_spawnp(command[0], list(command), environment, file_actions=actions)
+    watch = FamilyWatch(pid)
+    watch.start()
     status, usage = _wait(pid)
     wall = time.perf_counter() - start
+    family_nbytes = watch.stop()
     if code := os.waitstatus_to_exitcode(status):
         with open(errors, encoding="utf-8", errors="replace") as file:
             raise ProcessError(f"{' '.join(command)}: exit status {code}\n{file.read()[-2000:]}")
-    return Usage(wall, usage.ru_utime + usage.ru_stime, _peak_nbytes(usage))
+    return Usage(wall, usage.ru_utime + usage.ru_stime, family_nbytes or _peak_nbytes(usage))
 
 
 def _peak_nbytes(usage: resource.struct_rusage) -> int | None:

@@ -21,7 +21,7 @@ from tests.benchmarks.scenarios import Scenario
 from tests.benchmarks.sizes import INPUTS, MIB, InputSize, Scale
 from tests.support.processes import environment
 
-_KERNEL_ELEMENTS = 1 << 20
+_KERNEL_ELEMENTS = 1 << 18
 _SPARE_NBYTES = 256 * MIB
 _CLAIMED_SHARE = 2  # of the payload: enough for a copy of it, and for whoever holds it in memory
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
