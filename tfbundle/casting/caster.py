@@ -42,7 +42,8 @@ class Caster(ABC):
         """
         firsts = np.asarray(starts, np.intp)
         table = StatsTable(len(firsts))
-        table.elements[:] = np.diff(firsts, append=len(source))
+        table.elements[:-1] = firsts[1:] - firsts[:-1]
+        table.elements[-1] = len(source) - firsts[-1]
         for start in range(0, len(source), BLOCK_ELEMENTS):
             end = min(start + BLOCK_ELEMENTS, len(source))
             rows = slice(int(firsts.searchsorted(start, "right")) - 1, int(firsts.searchsorted(end, "left")))

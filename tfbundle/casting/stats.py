@@ -77,13 +77,19 @@ class StatsTable:
     """
 
     def __init__(self, num_rows: int) -> None:
-        self.elements = np.zeros(num_rows, np.int64)
-        self.overflow = np.zeros(num_rows, np.int64)
-        self.underflow = np.zeros(num_rows, np.int64)
-        self.subnormal = np.zeros(num_rows, np.int64)
-        self.inf = np.zeros(num_rows, np.int64)
-        self.nan = np.zeros(num_rows, np.int64)
+        self._counts = np.zeros((len(_COUNTS), num_rows), np.int64)
         self.largest = np.zeros(num_rows, np.float32)
+        self._name_columns()
+
+    def _name_columns(self) -> None:
+        self.elements, self.overflow, self.underflow, self.subnormal, self.inf, self.nan = self._counts
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self._counts, self.largest
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._counts, self.largest = state
+        self._name_columns()
 
     def __len__(self) -> int:
         return len(self.elements)
@@ -109,8 +115,7 @@ class StatsTable:
         rows = slice(first_row, first_row + len(other))
         if not 0 <= first_row <= len(self) - len(other):
             raise ValueError(f"{len(other)} rows from row {first_row} do not fit into {len(self)}")
-        for name in _COUNTS:
-            getattr(self, name)[rows] += getattr(other, name)
+        self._counts[:, rows] += other._counts
         np.maximum(self.largest[rows], other.largest, out=self.largest[rows])
 
     def add_at(self, rows: NDArray[np.signedinteger[Any]], other: StatsTable) -> None:

@@ -5,7 +5,7 @@ Source: TensorFlow ``tsl/lib/hash/crc32c.h`` (``Mask``, ``Unmask``); combination
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from crc32c import crc32c
@@ -16,8 +16,7 @@ __all__ = ["combine_crc32c", "crc32c", "mask_crc32c", "mask_crc32c_array", "unma
 _MASK_DELTA = 0xA282EAD8
 _POLYNOMIAL = 0x82F63B78  # reflected
 _WORD = 0xFFFFFFFF
-
-_Matrix = tuple[int, ...]  # 32 columns over GF(2), column i is the image of bit i
+_ONE = 1 << 31
 
 
 def mask_crc32c(crc: int) -> int:
@@ -54,38 +53,42 @@ def unmask_crc32c(masked: int) -> int:
 def combine_crc32c(first: int, second: int, second_nbytes: int) -> int:
     """Return the crc of two adjacent pieces from the crc of each.
 
-    Cost: tens of microseconds for a new ``second_nbytes``, a few for one seen before.
+    A crc is the remainder of a polynomial, and bytes that follow multiply it by a power of x: so does this, by squaring.
+
+    Cost: some tens of microseconds, a few for a power of two or a size seen before.
 
     Example:
         >>> combine_crc32c(crc32c(b"1234"), crc32c(b"56789"), 5) == crc32c(b"123456789")
         True
     """
-    return _times(_shift_matrix(second_nbytes), first) ^ second
+    return _multiply(_power_of_bytes(second_nbytes), first) ^ second
 
 
 @lru_cache(maxsize=256)
-def _shift_matrix(nbytes: int) -> _Matrix:
-    """Return the effect on a crc register of ``nbytes`` zero bytes."""
-    power = (_POLYNOMIAL, *(1 << bit for bit in range(31)))  # one zero bit
-    for _ in range(3):
-        power = _square(power)
-    result = tuple(1 << bit for bit in range(32))
+def _power_of_bytes(nbytes: int) -> int:
+    """Return x to the power of eight times that."""
+    power, exponent = _ONE, 3
     while nbytes:
         if nbytes & 1:
-            result = tuple(_times(power, column) for column in result)
+            power = _multiply(_square(exponent), power)
         nbytes >>= 1
-        power = _square(power)
-    return result
+        exponent += 1
+    return power
 
 
-def _square(matrix: _Matrix) -> _Matrix:
-    return tuple(_times(matrix, column) for column in matrix)
+@cache
+def _square(exponent: int) -> int:
+    """Return x, squared that many times."""
+    root = _square(exponent - 1) if exponent else 0
+    return _multiply(root, root) if exponent else _ONE >> 1
 
 
-def _times(matrix: _Matrix, vector: int) -> int:
+def _multiply(left: int, right: int) -> int:
+    """Return the product of two polynomials modulo that of the crc; the highest bit is the coefficient of 1."""
     product = 0
-    for column in matrix:
-        if vector & 1:
-            product ^= column
-        vector >>= 1
+    while left:
+        if left & _ONE:
+            product ^= right
+        left = left << 1 & _WORD
+        right = right >> 1 ^ (_POLYNOMIAL if right & 1 else 0)
     return product
