@@ -77,6 +77,21 @@ def test_threads_beside_other_threads() -> None:
         other.join()
 
 
+def test_threads_beside_those_of_a_library() -> None:
+    """Which Python does not know of."""
+    script = """
+import ctypes, os
+from tfbundle.conversion.workers import can_fork
+before = can_fork()
+sleep, thread = ctypes.CDLL(None).sleep, ctypes.c_ulong()
+for _ in range(os.cpu_count()):
+    ctypes.CDLL(None).pthread_create(ctypes.byref(thread), None, sleep, ctypes.c_void_p(5))
+print(before, can_fork(), flush=True)
+os._exit(0)
+"""
+    assert run_script(script).split() == ["True", "False"]
+
+
 def test_processes_otherwise() -> None:
     script = """
 import os

@@ -5,8 +5,9 @@ to 0.95 times. The cast is made of array operations of some fifty microseconds e
 has to ask for the interpreter again, and waits for whoever has it. A forked process shares what is in memory already,
 so that it costs a few milliseconds, and a few MiB for its buffers.
 
-Threads, where forking is not safe: beside other threads, whose locks the child would inherit; in a process that may
-have no children; on systems other than Linux.
+Threads, where forking is not safe: beside other threads, whose locks the child would inherit, be they Python's or of
+libraries (those of numpy's linear algebra apart, which knows about forks); in a process that may have no children; on
+systems other than Linux.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -73,6 +75,8 @@ def can_fork() -> bool:
     """Tell whether worker processes can be forked off here and now."""
     if sys.platform != "linux" or threading.active_count() > 1:
         return False
+    if len(os.listdir("/proc/self/task")) > (os.cpu_count() or 1):  # numpy's own are one for each core, at most
+        return False
     import multiprocessing
 
     return not multiprocessing.current_process().daemon
@@ -83,7 +87,9 @@ def _fork_processes(num_workers: int) -> Executor:
     from concurrent.futures import ProcessPoolExecutor
 
     executor = ProcessPoolExecutor(num_workers, multiprocessing.get_context("fork"), _begin_work)
-    executor.submit(os.getpid)  # forks now, before there are other threads
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which were looked for
+        executor.submit(os.getpid)  # forks now, before there are other threads
     return executor
 
 

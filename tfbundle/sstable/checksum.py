@@ -53,7 +53,8 @@ def unmask_crc32c(masked: int) -> int:
 def combine_crc32c(first: int, second: int, second_nbytes: int) -> int:
     """Return the crc of two adjacent pieces from the crc of each.
 
-    A crc is the remainder of a polynomial, and bytes that follow multiply it by a power of x: so does this, by squaring.
+    A crc is the remainder of a polynomial, and bytes that follow multiply that by a power of x: so does this, by
+    squaring.
 
     Cost: some tens of microseconds, a few for a power of two or a size seen before.
 

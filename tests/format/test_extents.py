@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.wire import entry_proto, shape_proto
+from tfbundle.errors import FormatError, TruncatedError
+from tfbundle.format.entries import BundleHeader
+from tfbundle.format.extents import (
+    check_places,
+    cut_runs,
+    describe_overlap,
+    find_overlaps,
+    iter_row_windows,
+    sort_by_place,
+)
+from tfbundle.format.index import BundleIndex
+
+Place = tuple[int, int, int]
+"""shard, offset, bytes."""
+
+PLACES = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 40), st.integers(0, 12)), max_size=12)
+
+
+def make_index(places: list[Place]) -> BundleIndex:
+    rows = {
+        b"%03d" % number: entry_proto(4, shape_proto(nbytes), nbytes, 1, offset, shard)
+        for number, (shard, offset, nbytes) in enumerate(places)
+    }
+    return BundleIndex(BundleHeader(3), rows)
+
+
+@given(PLACES)
+def test_order_of_places(places: list[Place]) -> None:
+    order = sort_by_place(make_index(places).columns).tolist()
+    assert sorted(order) == list(range(len(places)))
+    assert [places[row] for row in order] == sorted(places)
+
+
+@given(PLACES)
+def test_overlaps_are_found_as_by_comparing_all_pairs(places: list[Place]) -> None:
+    columns = make_index(places).columns
+    found = list(find_overlaps(columns, sort_by_place(columns)))
+
+    def share(first: Place, second: Place) -> bool:
+        return first[0] == second[0] and max(first[1], second[1]) < min(first[1] + first[2], second[1] + second[2])
+
+    late = {
+        max((places[a], a), (places[b], b))[1]
+        for a in range(len(places))
+        for b in range(a)
+        if share(places[a], places[b])
+    }
+    assert {second for _, second in found} == late
+    assert all(share(places[first], places[second]) for first, second in found)
+
+
+def test_a_row_within_a_large_one_is_found_behind_a_small_one() -> None:
+    columns = make_index([(0, 0, 12), (0, 1, 2), (0, 5, 2), (0, 12, 3)]).columns
+    assert list(find_overlaps(columns, sort_by_place(columns))) == [(0, 1), (0, 2)]
+
+
+@given(PLACES, st.lists(st.integers(0, 60), min_size=1, max_size=3))
+def test_places_are_checked_one_by_one(places: list[Place], shard_nbytes: list[int]) -> None:
+    index = make_index(places)
+    order = sort_by_place(index.columns)
+    outside = [
+        row
+        for row in order.tolist()
+        if places[row][0] >= len(shard_nbytes)
+        or (places[row][2] and sum(places[row][1:]) > shard_nbytes[places[row][0]])
+    ]
+    overlaps = list(find_overlaps(index.columns, order))
+    if not outside and not overlaps:
+        check_places(index, order, shard_nbytes)
+        return
+    with pytest.raises(FormatError) as caught:
+        check_places(index, order, shard_nbytes)
+    if outside:
+        assert caught.value.part == f"tensor '{outside[0]:03d}'"
+        assert isinstance(caught.value, TruncatedError) == (places[outside[0]][0] < len(shard_nbytes))
+    else:
+        assert caught.value.reason == describe_overlap(index, *overlaps[0])
+
+
+def test_offset_near_the_largest_number() -> None:
+    index = make_index([(0, 2**63 - 2, 12)])
+    with pytest.raises(TruncatedError, match=f"payload ends at {2**63 + 10}, shard 0 at 100"):
+        check_places(index, sort_by_place(index.columns), [100])
+
+
+@given(st.lists(st.booleans(), max_size=12))
+def test_runs_are_what_lies_between_cuts(cuts: list[bool]) -> None:
+    runs = list(cut_runs(np.array(cuts, bool), len(cuts) + 1))
+    assert [row for start, end in runs for row in range(start, end)] == list(range(len(cuts) + 1))
+    assert [end - 1 for _, end in runs[:-1]] == [row for row, cut in enumerate(cuts) if cut]
+    assert list(cut_runs(np.zeros(0, bool), 0)) == []
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(1, 50))
+def test_windows_hold_every_byte_once(sizes: list[int], window_nbytes: int) -> None:
+    owners = [row for row, size in enumerate(sizes) for _ in range(size)]
+    seen: list[int] = []
+    for start, first, bounds in iter_row_windows(np.array(sizes), window_nbytes):
+        assert start == len(seen)
+        assert bounds[0] == 0 < bounds[-1] <= window_nbytes
+        assert bounds == sorted(set(bounds))
+        for number, (begin, end) in enumerate(pairwise(bounds)):
+            seen += [first + number] * (end - begin)
+    assert seen == owners
