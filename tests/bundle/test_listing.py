@@ -20,7 +20,6 @@ def test_names_and_kinds_in_key_order(tmp_path: Path) -> None:
             integers("n", [7]),
             strings("s", [b"x"]),
             floats("u", [1], extra=b"\x48\x01"),  # an unknown field
-        ,
         ]
     )
     with tfbundle.open(bundle.write(tmp_path / "m")) as reader:
