@@ -114,7 +114,7 @@ LIMITS = (
     Limit("kernel", "astype / HalfCaster, NaN in every 64", _speedup("NaN in every 64")),
     Limit("kernel", "astype / HalfCaster, random bits", _speedup("random bits")),
     Limit("startup", "import tfbundle / bare imports", _startup(IMPORT_TFBUNDLE), at_most=1.2),
-    Limit("startup", "import tfbundle, open, halve / bare imports", _startup(IMPORT_HALVE), at_most=1.2),
+    Limit("startup", "import tfbundle, open, halve / bare imports", _startup(IMPORT_HALVE)),
     Limit("startup", "tfbundle --help / bare imports", _startup(HELP), at_most=0.6),
     Limit("mixed", "halve --jobs 1 / cp", _ratio(_mixed(HALVE_1), _mixed(CP)), at_most=2.3, aim=1.8),
     Limit("mixed", "halve --jobs 2 / cp", _ratio(_mixed(HALVE_2), _mixed(CP)), at_most=1.45, aim=1.2),

@@ -82,7 +82,7 @@ _WITHOUT_PROTOBUF = """
 import sys, numpy as np, tfbundle
 tfbundle.save(sys.argv[1] + "/m", {"w": np.ones(4, np.float32), "n": np.int64(3)})
 tfbundle.halve(sys.argv[1] + "/m", sys.argv[1] + "/h")
-print(tfbundle.open(sys.argv[1] + "/h")["w"].dtype, any(name.startswith("google") for name in sys.modules))
+print(tfbundle.open(sys.argv[1] + "/h")["w"].dtype, any(name.startswith("google.protobuf") for name in sys.modules))
 """
 
 

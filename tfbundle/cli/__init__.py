@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name must never fail to print
     options = build_parser().parse_args(arguments)
+    os.environ.setdefault(
+        "OPENBLAS_NUM_THREADS", "1"
+    )  # numpy would start threads for linear algebra, used nowhere here
     try:
         previous = signal.signal(signal.SIGTERM, _raise_exit)
     except ValueError:

@@ -92,63 +92,45 @@ class Ledger:
 
     def iter_index_rows(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield the target's rows, key and encoded entry, in key order, checksums filled in."""
-        rows = self._iter_rows_as_read()
-        yield from sorted(rows) if self._plan.edits.names else rows
+        rows = ((self._plan.index.keys_in_order[row], value) for row, value in self._iter_entries())
+        if not self._plan.edits.names:
+            return rows
+        return iter(sorted((self._new_key(row), value) for row, value in self._iter_entries()))
 
-    def _iter_rows_as_read(self) -> Iterator[tuple[bytes, bytes]]:
-        plan, keys = self._plan, self._plan.index.keys_in_order
-        for place in _iter_places(plan, self._written.crcs):
-            key = keys[place.row]
-            value = plan.index.rows[key]
-            if place.head_nbytes:
-                head = value[: place.head_nbytes]
-                if place.cast:
-                    head = replace_dtype(head, FLOAT16.number)
-                encoded = encode_plain_entry(head, place.shard_id, place.offset, place.size, place.crc32c)
-            else:
-                encoded = encode_entry(_edit_entry(plan, plan.index[key], place))
-            yield self._new_key(key, place.row), encoded
+    def _iter_entries(self) -> Iterator[tuple[int, bytes]]:
+        """Yield number and encoded entry of the rows that are written, in the source's key order."""
+        plan, targets, columns = self._plan, self._plan.targets, self._plan.index.columns
+        keys, values = plan.index.keys_in_order, plan.index.rows
+        written = np.sort(targets.order)
+        for start in range(0, len(written), _CHUNK_ROWS):
+            rows = written[start : start + _CHUNK_ROWS]
+            places = (targets.shard_id[rows], targets.offset[rows], targets.size[rows])
+            numbers = (*places, mask_crc32c_array(self._written.crcs[rows]))
+            heads, casts = columns.head_nbytes[rows].tolist(), targets.cast[rows].tolist()
+            for row, head_nbytes, cast, *place in zip(
+                rows.tolist(), heads, casts, *(column.tolist() for column in numbers), strict=True
+            ):
+                if head_nbytes:
+                    head = values[keys[row]][:head_nbytes]
+                    yield row, encode_plain_entry(replace_dtype(head, FLOAT16.number) if cast else head, *place)
+                else:
+                    yield row, encode_entry(self._edit_entry(row, *place))
 
-    def _new_key(self, key: bytes, row: int) -> bytes:
-        names = self._plan.edits.names
-        if not names:
-            return key
-        tensor = self._plan.index.keys_in_order[self._plan.tensor_rows[self._plan.tensor_of[row]]]
+    def _edit_entry(self, row: int, shard_id: int, offset: int, size: int, crc32c: int) -> BundleEntry:
+        """Return the entry of a row whose source entry is not plain."""
+        entry = self._plan.index[self._plan.index.keys_in_order[row]]
+        if self._plan.targets.cast[row]:
+            entry = replace(entry, dtype=FLOAT16.number)
+        if entry.slices and row not in self._plan.joined:
+            return entry  # which has no payload of its own
+        return replace(entry, slices=(), shard_id=shard_id, offset=offset, size=size, crc32c=crc32c)
+
+    def _new_key(self, row: int) -> bytes:
+        keys, names = self._plan.index.keys_in_order, self._plan.edits.names
+        tensor = keys[self._plan.tensor_rows[self._plan.tensor_of[row]]]
         if tensor not in names:
-            return key
-        return names[tensor] if key == tensor else rename_slice_key(key, names[tensor])
-
-
-class _Place(NamedTuple):
-    """What the target's index says of a row, and how many bytes of its source entry can be taken over."""
-
-    row: int
-    head_nbytes: int
-    cast: bool
-    shard_id: int
-    offset: int
-    size: int
-    crc32c: int
-
-
-def _iter_places(plan: Plan, crcs: NDArray[np.uint32]) -> Iterator[_Place]:
-    """Yield the rows that are written in key order."""
-    targets = plan.targets
-    rows = np.sort(targets.order)
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        here = rows[start : start + _CHUNK_ROWS]
-        columns = (plan.index.columns.head_nbytes, targets.cast, targets.shard_id, targets.offset, targets.size)
-        numbers = (column[here].tolist() for column in columns)
-        yield from map(_Place, here.tolist(), *numbers, mask_crc32c_array(crcs[here]).tolist())
-
-
-def _edit_entry(plan: Plan, entry: BundleEntry, place: _Place) -> BundleEntry:
-    """Return the entry of a row whose source entry is not plain."""
-    if place.cast:
-        entry = replace(entry, dtype=FLOAT16.number)
-    if entry.slices and place.row not in plan.joined:
-        return entry  # which has no payload of its own
-    return replace(entry, slices=(), shard_id=place.shard_id, offset=place.offset, size=place.size, crc32c=place.crc32c)
+            return keys[row]
+        return names[tensor] if keys[row] == tensor else rename_slice_key(keys[row], names[tensor])
 
 
 class _Piece(NamedTuple):

@@ -8,10 +8,9 @@ small tensors cost little more than a large one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +28,9 @@ from tfbundle.format.payload_checksum import ByteOrder, StringChecksum, add_row_
 from tfbundle.sstable.checksum import crc32c
 from tfbundle.storage.base import ReadableFile, StagedFile, Storage
 from tfbundle.storage.buffers import WINDOW_NBYTES
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 
 class Pieces(NamedTuple):
@@ -107,6 +109,8 @@ def run_steps(
 
 
 def _collect(waiting: dict[Future[StepResult], AnyStep]) -> Iterator[tuple[AnyStep, StepResult]]:
+    from concurrent.futures import FIRST_COMPLETED, wait
+
     done, _ = wait(waiting, return_when=FIRST_COMPLETED)
     for future in done:
         yield waiting.pop(future), future.result()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 
 from tfbundle.bundle.writer import IfExists, publish_bundle
@@ -106,7 +105,5 @@ def _run(context: StepContext, plan: Plan, ledger: Ledger, options: RunOptions) 
                 ledger.enter(result)
                 progress.advance(step.nbytes)
             ledger.check_complete()
-        except BrokenExecutor as error:
-            raise ChildProcessError("a worker process was killed, perhaps for want of memory; try --jobs 1") from error
         finally:
             progress.finish()

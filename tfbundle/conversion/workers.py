@@ -19,8 +19,11 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 MAX_DEFAULT_JOBS = 8
 """More are of use only where storage is faster than any one disk."""
@@ -60,13 +63,20 @@ def hired_workers(num_workers: int) -> Iterator[Executor | None]:
 
     When the block is left by an error or an interrupt, steps that have not begun are forgotten, and those that have
     are waited for.
+
+    Raises:
+        ChildProcessError: a worker process died.
     """
     if num_workers == 1:
         yield None
         return
+    from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+
     executor = _fork_processes(num_workers) if can_fork() else ThreadPoolExecutor(num_workers)
     try:
         yield executor
+    except BrokenExecutor as error:
+        raise ChildProcessError("a worker process was killed, perhaps for want of memory; try --jobs 1") from error
     finally:
         executor.shutdown(cancel_futures=True)
 

@@ -45,7 +45,7 @@ class TableWriter:
         """
         if self._last_key is not None and key <= self._last_key:
             raise ValueError(f"Adding duplicate or unsorted key: {key!r} after {self._last_key!r}")
-        if not self._block.is_empty and len(key) + len(value) >= 2 * BLOCK_NBYTES:
+        if len(key) + len(value) >= 2 * BLOCK_NBYTES and not self._block.is_empty:
             self._flush()
         if self._unindexed is not None:
             last_key, handle = self._unindexed
