@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tfbundle.format.dtypes import dtype_name
+import numpy as np
+
+from tfbundle.format.dtypes import ELEMENT_NBYTES, dtype_name
 from tfbundle.format.entries import decode_entry
 from tfbundle.format.index import BundleIndex
-from tfbundle.format.naming import key_to_name
 
 
 class Kind(NamedTuple):
@@ -37,21 +38,24 @@ def iter_kinds(index: BundleIndex) -> Iterator[tuple[str, Kind]]:
         FormatError: an entry is damaged, or slices do not fit.
     """
     columns = index.columns
-    keys, values = index.keys_in_order, list(index.rows.values())
-    rows = index.tensor_rows.tolist()
-    kinds: dict[tuple[bytes, int], Kind] = {}
-    heads, sizes = columns.head_nbytes.tolist(), columns.size.tolist()
-    for row in rows:
-        value, head_nbytes, nbytes = values[row], heads[row], sizes[row]
-        if not head_nbytes:
-            yield key_to_name(keys[row]), _unusual_kind(index, keys[row])
+    kinds: dict[bytes | tuple[bytes, int], Kind] = {}
+    fixed = (ELEMENT_NBYTES[columns.dtype] > 0).tolist()
+    is_tensor = np.zeros(len(index), np.bool_)
+    is_tensor[index.tensor_rows] = True
+    rows = (index.rows.items(), columns.head_nbytes.tolist(), columns.size.tolist(), fixed, is_tensor.tolist())
+    for (key, value), head_nbytes, nbytes, is_fixed, wanted in zip(*rows, strict=True):
+        if not wanted:
             continue
-        head = value[:head_nbytes], nbytes
+        name = key.decode("utf-8", "surrogateescape")
+        if not head_nbytes:
+            yield name, _unusual_kind(index, key)
+            continue
+        head = value[:head_nbytes] if is_fixed else (value[:head_nbytes], nbytes)
         kind = kinds.get(head)
         if kind is None:
             entry = decode_entry(value)
             kind = kinds[head] = Kind(dtype_name(entry.dtype), entry.shape, nbytes)
-        yield key_to_name(keys[row]), kind
+        yield name, kind
 
 
 def _unusual_kind(index: BundleIndex, key: bytes) -> Kind:

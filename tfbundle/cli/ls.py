@@ -74,8 +74,9 @@ def _print_list(bundle: BundleReader, chosen: Collection[str] | None) -> None:
     numbers = Counter(map(id, kinds))  # far fewer than tensors
     counts = [(kind, numbers[id(kind)]) for kind in {id(kind): kind for kind in kinds}.values()]
     columns = format_table([_cells(kind) for kind, _ in counts], right=(2,))
-    starts = {id(kind): f"{line}  " for (kind, _), line in zip(counts, columns, strict=True)}
-    print_lines(f"{starts[id(kind)]}{escape(name)}{_end(kind)}" for name, kind in zip(names, kinds, strict=True))
+    around = {id(kind): (f"{line}  ", _end(kind)) for (kind, _), line in zip(counts, columns, strict=True)}
+    lines = (around[id(kind)] for kind in kinds)
+    print_lines(f"{start}{escape(name)}{end}" for name, (start, end) in zip(names, lines, strict=True))
     num_values = sum(math.prod(kind.shape) * count for kind, count in counts)
     nbytes = sum(kind.nbytes * count for kind, count in counts)
     print(

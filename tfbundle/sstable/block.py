@@ -74,7 +74,7 @@ def decode_block(contents: bytes) -> Iterator[Row]:
     while position < end:
         start = position
         head = contents[position : position + 3]
-        if len(head) == 3 and head.isascii() and position + 3 <= end:  # a byte each, the common case
+        if head.isascii() and position + 3 <= end:  # a byte each, the common case
             shared, non_shared, value_nbytes = head
             position += 3
         else:
