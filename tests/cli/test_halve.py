@@ -161,7 +161,7 @@ def test_hostile_names_in_errors(tfbundle: Command, tmp_path: Path) -> None:
 @pytest.mark.parametrize("jobs", ["1", "2"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signal_leaves_nothing(tmp_path: Path, number: signal.Signals, status: int, jobs: str) -> None:
-    source = write_giant(tmp_path / "giant", 512 << 20, sparse=True)
+    source = write_giant(tmp_path / "giant", 512 << 20)
     before = all_below(tmp_path)
     process = start_tfbundle("halve", source, tmp_path / "new" / "half", "--jobs", jobs)
     deadline = time.monotonic() + 60
