@@ -91,3 +91,10 @@ def test_closed_pipe(tmp_path: Path) -> None:
     assert process.stderr.read() == b""
     assert process.wait(60) == 141
     process.stderr.close()
+
+
+def test_damaged_entry_is_blamed_on_the_index(tfbundle: Command, tmp_path: Path) -> None:
+    source = HandmadeBundle([floats("a", [1]), floats("b", [2], extra=b"\x08\x63")]).write(tmp_path / "m")  # dtype 99
+    found = tfbundle("ls", source)
+    assert (found.status, found.output) == (4, "")
+    assert found.errors == f"tfbundle: {source}.index: tensor 'b': unknown dtype 99, expected 1 to 33\n"

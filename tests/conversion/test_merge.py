@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tfbundle
-from tests.support.handmade import files_of, flip
+from tests.support.handmade import HandmadeBundle, files_of, flip, floats
 from tests.support.requirements import corpus_root, tensorflow
 from tfbundle import BundleExistsError, ChecksumError, FormatError, Layout, RunOptions, UnsupportedError, merge
 
@@ -222,3 +222,10 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert (report.num_shards, report.num_tensors, report.notes) == (2, 2, ())
     assert files_of(tmp_path) == before
     assert not (tmp_path / "out").exists()
+
+
+def test_damaged_entry_is_blamed_on_its_index(tmp_path: Path) -> None:
+    sound = HandmadeBundle([floats("a", [1])]).write(tmp_path / "sound")
+    damaged = HandmadeBundle([floats("b", [2], extra=b"\x08\x63")]).write(tmp_path / "damaged")  # dtype 99
+    with pytest.raises(FormatError, match=r"damaged\.index: tensor 'b': unknown dtype 99"):
+        merge([sound, damaged], tmp_path / "both")

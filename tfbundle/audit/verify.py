@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
-
-import numpy as np
 
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader, open_bundle
@@ -117,10 +114,7 @@ def _check_rows(bundle: BundleReader) -> tuple[int, dict[str, BundleError]]:
 
 
 def _find_overlaps(bundle: BundleReader) -> Iterator[Damage]:
-    columns = bundle.index.scanned
-    for row in np.flatnonzero(~columns.plain).tolist():
-        with contextlib.suppress(FormatError):  # told already
-            columns.fill(row, bundle.index[bundle.index.keys_in_order[row]])
+    columns = bundle.index.sound_columns()
     sane = columns.size <= _MAX_OFFSET - columns.offset
     order = sort_by_place(columns)
     for first, second in find_overlaps(columns, order[sane[order]]):

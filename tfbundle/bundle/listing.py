@@ -13,6 +13,7 @@ import numpy as np
 from tfbundle.format.dtypes import ELEMENT_NBYTES, dtype_name
 from tfbundle.format.entries import decode_entry
 from tfbundle.format.index import BundleIndex
+from tfbundle.format.naming import key_to_name
 
 
 class Kind(NamedTuple):
@@ -46,7 +47,7 @@ def iter_kinds(index: BundleIndex) -> Iterator[tuple[str, Kind]]:
     for (key, value), head_nbytes, nbytes, is_fixed, wanted in zip(*rows, strict=True):
         if not wanted:
             continue
-        name = key.decode("utf-8", "surrogateescape")
+        name = key_to_name(key)
         if not head_nbytes:
             yield name, _unusual_kind(index, key)
             continue
@@ -60,7 +61,4 @@ def iter_kinds(index: BundleIndex) -> Iterator[tuple[str, Kind]]:
 
 def _unusual_kind(index: BundleIndex, key: bytes) -> Kind:
     entry = index[key]
-    nbytes = entry.size
-    if entry.slices:
-        nbytes = sum(index[slice_key].size for slice_key, _ in index.slice_rows(key))
-    return Kind(dtype_name(entry.dtype), entry.shape, nbytes, len(entry.slices))
+    return Kind(dtype_name(entry.dtype), entry.shape, index.payload_nbytes(key), len(entry.slices))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfbundle.bundle.assemble import assemble
+from tfbundle.bundle.listing import Kind, iter_kinds
 from tfbundle.bundle.locate import PathLike, check_not_pointer, find_bundle
 from tfbundle.bundle.payloads import Payloads
 from tfbundle.bundle.region import Where
@@ -173,11 +174,14 @@ class BundleReader(Mapping[str, Any]):
     @contextmanager
     def _blaming_index(self, key: bytes) -> Iterator[None]:
         """Add to an error the index as its file, and the tensor, where it has none; V1 shards list slices together."""
-        path = self.prefix if self.is_v1 else index_filename(self.prefix)
         try:
             yield
         except FormatError as error:
-            raise error.add_path(path, self.index.label(key)) from error
+            raise error.add_path(self._index_path, self.index.label(key)) from error
+
+    @property
+    def _index_path(self) -> str:
+        return self.prefix if self.is_v1 else index_filename(self.prefix)
 
     def entry(self, name: str) -> BundleEntry:
         """Return the decoded index entry of a tensor.
@@ -205,7 +209,18 @@ class BundleReader(Mapping[str, Any]):
         if not entry.slices:
             return entry.size
         with self._blaming_index(key):
-            return sum(self.index[slice_key].size for slice_key, _ in self.index.slice_rows(key))
+            return self.index.payload_nbytes(key)
+
+    def iter_kinds(self) -> Iterator[tuple[str, Kind]]:
+        """Yield every tensor's name and kind, in key order; many times as fast as looking up entries.
+
+        Raises:
+            FormatError: an entry is damaged, or slices do not fit.
+        """
+        try:
+            yield from iter_kinds(self.index)
+        except FormatError as error:
+            raise error.add_path(self._index_path) from error
 
     def payload(self, name: str) -> bytes:
         """Return a tensor's stored bytes, whatever its dtype, with their checksum verified.

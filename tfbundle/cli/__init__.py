@@ -33,9 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name must never fail to print
     options = build_parser().parse_args(arguments)
-    os.environ.setdefault(
-        "OPENBLAS_NUM_THREADS", "1"
-    )  # numpy would start threads for linear algebra, used nowhere here
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # or numpy starts threads that nothing here needs
     try:
         previous = signal.signal(signal.SIGTERM, _raise_exit)
     except ValueError:

@@ -64,10 +64,8 @@ def _print_json(bundle: BundleReader, chosen: Collection[str] | None) -> None:
 
 def _print_list(bundle: BundleReader, chosen: Collection[str] | None) -> None:
     """Print a line for each tensor, and the totals; of a million, most lines differ in the name alone."""
-    from tfbundle.bundle.listing import iter_kinds
-
     names, kinds = [], []
-    for name, kind in iter_kinds(bundle.index):
+    for name, kind in bundle.iter_kinds():
         if chosen is None or name in chosen:
             names.append(name)
             kinds.append(kind)

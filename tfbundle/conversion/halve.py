@@ -46,7 +46,7 @@ def halve(
         selection: which tensors to cast, keep and drop.
         policy: what to do with values beyond 65504.
         layout: whether slices are joined, and how many shards there are.
-        options: threads, overwriting, dry run, progress.
+        options: workers, overwriting, dry run, progress.
 
     Returns:
         What was done to each tensor, and what the cast did to its numbers.

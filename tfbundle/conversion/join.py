@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from tfbundle.format.dtypes import FLOAT32
 from tfbundle.format.slices import Box
+from tfbundle.storage.buffers import WINDOW_NBYTES
 
-WINDOW_ELEMENTS = (1 << 20) // FLOAT32.nbytes
+WINDOW_ELEMENTS = WINDOW_NBYTES // FLOAT32.nbytes
 """Elements that are put together at a time."""
 
 

@@ -80,7 +80,7 @@ def merge(
         files: ``"copy"`` leaves the inputs as they are; ``"link"`` makes hard links to their data files;
             ``"move"`` takes the data files over and removes the inputs' indexes, as TensorFlow does.
         layout: other shards than those of the inputs; for ``"copy"`` only.
-        options: threads, overwriting, dry run, progress.
+        options: workers, overwriting, dry run, progress.
 
     Raises:
         BundleNotFoundError: an input, or one of its shards, is missing.
@@ -163,7 +163,7 @@ def unite(bundles: Sequence[BundleReader]) -> tuple[BundleIndex, list[ReadableFi
     shards: list[ReadableFile] = []
     for bundle in bundles:
         numbers: dict[int, int] = {}
-        for row in _iter_index(bundle.index):
+        for row in _iter_index(bundle):
             if row.shard_id not in numbers:
                 numbers[row.shard_id] = len(shards)
                 shards.append(bundle.shards.open(row.shard_id))
@@ -191,8 +191,12 @@ class _IndexRow(NamedTuple):
         return encode_entry(replace(decode_entry(self.value), shard_id=shard_id))
 
 
-def _iter_index(index: BundleIndex) -> Iterator[_IndexRow]:
-    columns = index.columns
+def _iter_index(bundle: BundleReader) -> Iterator[_IndexRow]:
+    index = bundle.index
+    try:
+        columns = index.columns
+    except FormatError as error:
+        raise error.add_path(index_filename(bundle.prefix)) from error
     parts = (columns.head_nbytes, columns.shard_id, columns.offset, columns.size, columns.crc32c)
     yield from map(_IndexRow, index.rows, index.rows.values(), *(part.tolist() for part in parts))
 

@@ -43,7 +43,7 @@ _OPTIMIZE_LOSS = re.compile(r"OptimizeLoss(?:_\d+)?/learning_rate")
 _MARK = re.compile(
     "Ada|ada|AMS|LAMB|LARS|lamb|lars|Mom|RMS|SGD|Ftrl|Sign|_slot_|_power|OPTIMIZER_SLOT|/Variable|OptimizeLoss"
 )
-"""Found in every name that the patterns below match: a quick way to tell that most names are none of them."""
+"""Found in every name that is state by its name: a quick way to tell that most names are not."""
 
 _SLOT_KEY = "/.OPTIMIZER_SLOT/"
 _STEP_COUNTERS = frozenset({"iter", "iterations", "_iterations"})

@@ -164,9 +164,8 @@ def _stream(source: ReadableFile, target: StagedFile, run: Run, space: Workspace
     transform = run.transform
     read_crcs, written_crcs = [0] * len(run.rows), [0] * len(run.rows)
     stats = StatsTable(len(run.rows) if transform.cast else 0)
-    shrink = 2 if transform.cast else 1
     for start, first, bounds in iter_row_windows(run.sizes, WINDOW_NBYTES):
-        read_at, write_at = run.source_offset + start, run.target_offset + transform.target_nbytes(start)
+        read_at, write_at = run.source_offset + start, run.target_offset + start // transform.shrink
         window = space.source(read_at, bounds[-1])
         source.read_into(read_at, window.data)
         add_row_crcs(window.data, bounds, first, read_crcs)
@@ -176,7 +175,7 @@ def _stream(source: ReadableFile, target: StagedFile, run: Run, space: Workspace
             output, found = space.cast(window, write_at, bounds[:-1])
             stats.add(first, found)
         if transform != _AS_IS:
-            add_row_crcs(output.data, [bound // shrink for bound in bounds], first, written_crcs)
+            add_row_crcs(output.data, [bound // transform.shrink for bound in bounds], first, written_crcs)
         target.write_at(write_at, output.data)
     ends = np.cumsum(run.sizes)
     read = Pieces(run.rows, run.source_offset + ends - run.sizes, run.sizes, np.array(read_crcs, np.uint32))
@@ -187,7 +186,7 @@ def _stream(source: ReadableFile, target: StagedFile, run: Run, space: Workspace
 
 
 def _written_pieces(run: Run, read: Pieces, crcs: list[int]) -> Pieces:
-    shrink = 2 if run.transform.cast else 1
+    shrink = run.transform.shrink
     offsets = run.target_offset + (read.offsets - run.source_offset) // shrink
     return Pieces(run.rows, offsets, run.sizes // shrink, np.array(crcs, np.uint32))
 

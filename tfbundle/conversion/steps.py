@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tfbundle.conversion.join import Join, JoinSource, plan_row_ranges, reaches
 from tfbundle.conversion.plan import Plan, Rows
-from tfbundle.format.dtypes import ELEMENT_NBYTES, FLOAT32, SWAP_NBYTES
+from tfbundle.format.dtypes import ELEMENT_NBYTES, FLOAT16, FLOAT32, SWAP_NBYTES
 from tfbundle.format.entries import BIG
 from tfbundle.format.extents import cut_runs
 from tfbundle.format.naming import key_to_name
@@ -50,9 +50,10 @@ class Transform(NamedTuple):
     swap: int = 1
     structure: Structure | None = None
 
-    def target_nbytes(self, source_nbytes: int) -> int:
-        """Return how many bytes become of so many."""
-        return source_nbytes // 2 if self.cast else source_nbytes
+    @property
+    def shrink(self) -> int:
+        """How many source bytes make one target byte."""
+        return FLOAT32.nbytes // FLOAT16.nbytes if self.cast else 1
 
 
 class Run(NamedTuple):
@@ -197,7 +198,7 @@ def _split(run: Run, nbytes: int) -> Iterator[Run]:
         end = min(start + nbytes, total)
         first, last = int(np.searchsorted(ends, start, "right")), int(np.searchsorted(ends, end)) + 1
         bounds = np.clip(np.concatenate([[start], ends[first:last]]), start, end)
-        target_offset = run.target_offset + run.transform.target_nbytes(start)
+        target_offset = run.target_offset + start // run.transform.shrink
         yield Run(run.rows[first:last], np.diff(bounds), run.source_offset + start, target_offset, run.transform)
 
 

@@ -1,7 +1,7 @@
 """Who does the steps of a plan: this thread alone, processes, or threads.
 
-Processes, where they can be had by fork: on two cores they take 0.55 to 0.65 times as long as one worker, threads 0.75
-to 0.95 times. The cast is made of array operations of some fifty microseconds each; after every one of them a thread
+Processes, where they can be had by fork: on two cores they take 0.51 to 0.63 times as long as one worker, threads 0.70
+to 0.87 times. The cast is made of array operations of some fifty microseconds each; after every one of them a thread
 has to ask for the interpreter again, and waits for whoever has it. A forked process shares what is in memory already,
 so that it costs a few milliseconds, and a few MiB for its buffers.
 

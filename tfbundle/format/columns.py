@@ -85,6 +85,10 @@ class EntryColumns:
         found: Flags = self.head_nbytes > 0
         return found
 
+    def copy(self) -> EntryColumns:
+        """Return columns that can be filled without changing these."""
+        return EntryColumns(*(getattr(self, field.name).copy() for field in fields(self)))
+
     def fill(self, row: int, entry: BundleEntry) -> None:
         """Set the fields of a row that is not plain."""
         self.dtype[row] = entry.dtype

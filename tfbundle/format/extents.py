@@ -119,8 +119,9 @@ def find_overlaps(columns: EntryColumns, order: Rows) -> Iterator[tuple[int, int
 
 def describe_overlap(index: BundleIndex, first: int, second: int) -> str:
     """Say of two rows that the second starts within the first."""
-    columns, key = index.columns, index.keys_in_order[first]
+    first_key = index.keys_in_order[first]
+    first_entry, second_entry = index[first_key], index[index.keys_in_order[second]]
     return (
-        f"payload starts at {columns.offset[second]}, within that of {index.label(key)}, "
-        f"{columns.size[first]} bytes from {columns.offset[first]} on"
+        f"payload starts at {second_entry.offset}, within that of {index.label(first_key)}, "
+        f"{first_entry.size} bytes from {first_entry.offset} on"
     )

@@ -6,6 +6,7 @@ and ``c/checkpoint_reader.cc`` (``BuildV2VarMaps``) for which rows are slices.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 
@@ -77,10 +78,31 @@ class BundleIndex(Mapping[bytes, BundleEntry]):
         Raises:
             FormatError: an entry is damaged.
         """
-        columns = self.scanned
+        if self.scanned.plain.all():
+            return self.scanned
+        columns = self.scanned.copy()
         for row in np.flatnonzero(~columns.plain).tolist():
             columns.fill(row, self[self.keys_in_order[row]])
         return columns
+
+    def sound_columns(self) -> EntryColumns:
+        """Return the fields of all entries as ``columns`` does, but 0 where an entry is damaged."""
+        columns = self.scanned.copy()
+        for row in np.flatnonzero(~columns.plain).tolist():
+            with contextlib.suppress(FormatError):
+                columns.fill(row, self[self.keys_in_order[row]])
+        return columns
+
+    def payload_nbytes(self, key: bytes) -> int:
+        """Return the bytes of a row's payload, those of all slices together for a partitioned tensor.
+
+        Raises:
+            FormatError: an entry is damaged, or the slices do not fit.
+        """
+        entry = self[key]
+        if not entry.slices:
+            return entry.size
+        return sum(self[slice_key].size for slice_key, _ in self.slice_rows(key))
 
     @cached_property
     def tensor_rows(self) -> NDArray[np.intp]:
