@@ -94,10 +94,12 @@ os._exit(0)
 
 def test_processes_otherwise() -> None:
     script = """
-import os
+import os, signal
 from tfbundle.conversion.workers import hired_workers
 with hired_workers(2) as executor:
     pids = {executor.submit(os.getpid).result() for _ in range(20)}
+    handlers = [executor.submit(signal.getsignal, number).result() for number in (signal.SIGINT, signal.SIGTERM)]
+assert handlers == [signal.SIG_IGN, signal.SIG_DFL]
 assert pids and os.getpid() not in pids
 print(len(pids), type(executor).__name__)
 """
