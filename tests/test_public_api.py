@@ -18,11 +18,11 @@ PUBLIC = [
     "BundleWriter",
     "CastError",
     "CastPolicy",
+    "CastReport",
     "CastStats",
     "CheckpointState",
     "ChecksumError",
     "FormatError",
-    "HalveReport",
     "Layout",
     "MergeReport",
     "RunOptions",
@@ -33,6 +33,7 @@ PUBLIC = [
     "UnsupportedError",
     "VerifyReport",
     "__version__",
+    "cast",
     "create",
     "get_checkpoint_state",
     "halve",
@@ -41,6 +42,7 @@ PUBLIC = [
     "merge",
     "open",
     "save",
+    "stats",
     "verify",
 ]
 

@@ -33,13 +33,15 @@ if TYPE_CHECKING:
     from tfbundle.bundle.writer import save as save
     from tfbundle.casting.policy import CastPolicy as CastPolicy
     from tfbundle.casting.stats import CastStats as CastStats
+    from tfbundle.conversion.cast import cast as cast
     from tfbundle.conversion.halve import halve as halve
     from tfbundle.conversion.layout import Layout as Layout
     from tfbundle.conversion.merge import MergeReport as MergeReport
     from tfbundle.conversion.merge import merge as merge
-    from tfbundle.conversion.report import HalveReport as HalveReport
+    from tfbundle.conversion.report import CastReport as CastReport
     from tfbundle.conversion.run import RunOptions as RunOptions
     from tfbundle.conversion.select import Selection as Selection
+    from tfbundle.conversion.survey import stats as stats
     from tfbundle.errors import BundleError as BundleError
     from tfbundle.errors import BundleExistsError as BundleExistsError
     from tfbundle.errors import BundleNotFoundError as BundleNotFoundError
@@ -64,12 +66,14 @@ _HOMES = {
     "bundle.writer": ("BundleWriter", "create=create_bundle", "save"),
     "casting.policy": ("CastPolicy",),
     "casting.stats": ("CastStats",),
+    "conversion.cast": ("cast",),
     "conversion.halve": ("halve",),
     "conversion.layout": ("Layout",),
     "conversion.merge": ("MergeReport", "merge"),
-    "conversion.report": ("HalveReport",),
+    "conversion.report": ("CastReport",),
     "conversion.run": ("RunOptions",),
     "conversion.select": ("Selection",),
+    "conversion.survey": ("stats",),
     "format.state": ("CheckpointState",),
     "errors": (
         "BundleError",

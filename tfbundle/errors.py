@@ -187,15 +187,28 @@ class CastError(BundleError, ArithmeticError):
         worst: the largest of them, as a magnitude.
         remedy: the option that would allow it.
         others: names of further tensors with such values.
+        dtype: name of the target dtype.
+        limits: what it can hold, in words.
     """
 
-    def __init__(self, tensor: str, count: int, worst: float, remedy: str = "", others: tuple[str, ...] = ()) -> None:
-        super().__init__(tensor, count, worst, remedy, others)
+    def __init__(
+        self,
+        tensor: str,
+        count: int,
+        worst: float,
+        remedy: str = "",
+        others: tuple[str, ...] = (),
+        dtype: str = "float16",
+        limits: str = "a maximum of 65504",
+    ) -> None:
+        super().__init__(tensor, count, worst, remedy, others, dtype, limits)
         self.tensor = tensor
         self.count = count
         self.worst = worst
         self.remedy = remedy
         self.others = others
+        self.dtype = dtype
+        self.limits = limits
 
     def describe(self) -> str:
         """Return the message: tensor, count, worst value, other tensors, what to do."""
@@ -203,6 +216,6 @@ class CastError(BundleError, ArithmeticError):
         remedy = f"; {self.remedy}" if self.remedy else ""
         values = "1 value overflows" if self.count == 1 else f"{self.count} values overflow"
         return (
-            f"tensor {self.tensor}: {values} float16, largest magnitude {self.worst:.9g} "
-            f"against a maximum of 65504{more}{remedy}"
+            f"tensor {self.tensor}: {values} {self.dtype}, largest magnitude {self.worst:.9g} "
+            f"against {self.limits}{more}{remedy}"
         )

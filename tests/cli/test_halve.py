@@ -14,8 +14,8 @@ from tests.support.giant import write_giant
 from tests.support.handmade import HandmadeBundle, all_below, bundle_files, flip, floats, numpy_clamp
 from tests.support.processes import start_tfbundle
 from tfbundle import verify
-from tfbundle.conversion.report import RESTORE_NOTE
 
+RESTORE_NOTE = "TensorFlow never casts on restore"
 CAST = {"dense/kernel", "dense/bias"}
 
 
@@ -49,7 +49,7 @@ def test_json(tfbundle: Command, source: str, tmp_path: Path) -> None:
         "labels": "copy",
     }
     assert report["totals"]["underflow"] == 1
-    assert RESTORE_NOTE in report["notes"]
+    assert any(note.startswith(RESTORE_NOTE) for note in report["notes"])
 
 
 def test_quiet(tfbundle: Command, source: str, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_overflow_is_refused(tfbundle: Command, tmp_path: Path) -> None:
     source = OVERFLOWING.write(tmp_path / "source")
     before = all_below(tmp_path)
     found = tfbundle("halve", source, tmp_path / "half")
-    found.check_error(6, "tensor w", "2 values overflow", "1000000", "--on-overflow", "--keep")
+    found.check_error(6, "tensor w", "2 values overflow", "1000000", "--on-overflow", "keep would leave")
     assert all_below(tmp_path) == before
 
 

@@ -370,13 +370,13 @@ def test_overflow_is_refused(tmp_path: Path) -> None:
 
 
 def test_overflow_to_infinity(tmp_path: Path) -> None:
-    report = halve(OVERFLOWING.write(tmp_path / "source"), tmp_path / "half", policy=CastPolicy("inf"))
+    report = halve(OVERFLOWING.write(tmp_path / "source"), tmp_path / "half", policy=CastPolicy(on_overflow="inf"))
     assert bundle_files(tmp_path / "half") == OVERFLOWING.halved().files()
     assert report.totals.overflow == 3
 
 
 def test_overflow_clamped(tmp_path: Path) -> None:
-    halve(OVERFLOWING.write(tmp_path / "source"), tmp_path / "half", policy=CastPolicy("clamp"))
+    halve(OVERFLOWING.write(tmp_path / "source"), tmp_path / "half", policy=CastPolicy(on_overflow="clamp"))
     assert bundle_files(tmp_path / "half") == OVERFLOWING.halved(how=numpy_clamp).files()
     assert tfbundle.load(tmp_path / "half")["big"].tolist() == [65504, -65504, np.inf]
 

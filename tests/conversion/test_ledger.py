@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from tests.support.handmade import FLOAT32, HandmadeTensor, floats, numpy_cast
 from tests.support.tables import masked_crc
 from tests.support.wire import entry_proto, shape_proto
-from tfbundle.casting.policy import CastPolicy
+from tfbundle.casting.policy import OnOverflow
 from tfbundle.casting.stats import CastStats, StatsTable
+from tfbundle.conversion.decisions import Action, Decision, Decisions
 from tfbundle.conversion.ledger import Ledger
 from tfbundle.conversion.pipeline import Pieces, StepResult
 from tfbundle.conversion.plan import Plan
-from tfbundle.conversion.planning import plan_halve
-from tfbundle.conversion.select import Action, Decision, Decisions
+from tfbundle.conversion.planning import plan_conversion
 from tfbundle.conversion.steps import Run, Step, iter_steps
 from tfbundle.errors import CastError, ChecksumError
 from tfbundle.format.entries import BundleHeader, decode_entry
@@ -30,8 +30,8 @@ def plan_tensors(tensors: list[HandmadeTensor], action: Action = "cast", step_nb
     for tensor in tensors:
         rows[tensor.name] = tensor.placed(end)
         end += len(tensor.payload)
-    decisions = Decisions.of([Decision(action, "test")] * len(rows))
-    return plan_halve(BundleIndex(BundleHeader(1), rows), [end], decisions, step_nbytes=step_nbytes)
+    decisions = Decisions.of([Decision(action, "test", 19 if action == "cast" else 0)] * len(rows))
+    return plan_conversion(BundleIndex(BundleHeader(1), rows), [end], decisions, step_nbytes=step_nbytes)
 
 
 def run_on(plan: Plan, number: int, data: bytes, stats: CastStats) -> StepResult:
@@ -123,12 +123,12 @@ def overflowing() -> Ledger:
 
 def test_overflow_names_the_worst_tensor() -> None:
     with pytest.raises(CastError, match=r"tensor c: 5 values overflow float16, largest magnitude 90000 ") as caught:
-        overflowing().check_overflow(CastPolicy())
+        overflowing().check_overflow("error")
     error = caught.value
     assert (error.tensor, error.count, error.worst, error.others) == ("c", 5, 9e4, ("a",))
     assert "--on-overflow" in str(error)
 
 
-@pytest.mark.parametrize("policy", [CastPolicy("inf"), CastPolicy("clamp")])
-def test_overflow_may_be_allowed(policy: CastPolicy) -> None:
-    overflowing().check_overflow(policy)
+@pytest.mark.parametrize("on_overflow", ["inf", "clamp"])
+def test_overflow_may_be_allowed(on_overflow: OnOverflow) -> None:
+    overflowing().check_overflow(on_overflow)

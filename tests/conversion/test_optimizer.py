@@ -7,8 +7,10 @@ import pytest
 import tfbundle
 from tests.support.corpus import Item, v2_items
 from tests.support.requirements import corpus_root
-from tfbundle.conversion.halve import decide_tensors
+from tfbundle.casting.policy import CastPolicy
+from tfbundle.conversion.layout import Layout
 from tfbundle.conversion.optimizer import find_optimizer_state
+from tfbundle.conversion.request import Request
 from tfbundle.conversion.select import Selection
 from tfbundle.format.object_graph import SlotVariable, TrackableObject
 
@@ -275,7 +277,7 @@ def test_corpus(item: Item | None) -> None:
         corpus_root()
         return
     with tfbundle.open(item.prefix) as bundle:
-        decisions = decide_tensors(bundle, Selection(optimizer="drop"))
+        decisions = Request(CastPolicy(), Selection(optimizer="drop"), Layout()).decide(bundle)
         dropped = {name for name, decision in zip(bundle, decisions, strict=True) if decision.action == "drop"}
     assert dropped == {name for name in item.tensors if is_state(name)}
 
@@ -298,6 +300,6 @@ def test_counts_in_the_corpus(path: str, num_state: int, num_other: int) -> None
     """Counted by hand: slots a trainable variable, and what the optimizer holds besides."""
     prefix = os.path.join(corpus_root(), path)
     with tfbundle.open(prefix) as bundle:
-        decisions = decide_tensors(bundle, Selection(optimizer="drop"))
+        decisions = Request(CastPolicy(), Selection(optimizer="drop"), Layout()).decide(bundle)
     actions = [decision.action for decision in decisions]
     assert (actions.count("drop"), len(actions) - actions.count("drop")) == (num_state, num_other)

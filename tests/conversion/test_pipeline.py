@@ -26,18 +26,18 @@ from tests.support.handmade import (
 from tests.support.tables import varint
 from tfbundle import CastPolicy, CastStats, RunOptions, Selection, halve
 from tfbundle.conversion import pipeline, workspace
+from tfbundle.conversion.decisions import Decision, Decisions
 from tfbundle.conversion.layout import Layout
 from tfbundle.conversion.pipeline import StepContext, StepResult, run_step
 from tfbundle.conversion.plan import Plan
-from tfbundle.conversion.planning import plan_halve
-from tfbundle.conversion.select import Decision, Decisions
+from tfbundle.conversion.planning import plan_conversion
 from tfbundle.conversion.steps import iter_steps
 from tfbundle.errors import FormatError
 from tfbundle.storage.local import LocalStorage
 
 Plain = tuple[list[list[list[int]]], list[tuple[list[int], list[CastStats]]]]
 
-AS_NUMPY = CastPolicy("inf")
+AS_NUMPY = CastPolicy(on_overflow="inf")
 INTERESTING = (
     0.0,
     -0.0,
@@ -62,7 +62,9 @@ def tiny_pipeline(monkeypatch: pytest.MonkeyPatch, step_nbytes: int, window_nbyt
     monkeypatch.setattr(pipeline, "WINDOW_NBYTES", window_nbytes)
     monkeypatch.setattr(workspace, "_local", type(workspace._local)())  # workspaces of the usual size
 
-    monkeypatch.setattr("tfbundle.conversion.halve.plan_halve", partial(plan_halve, step_nbytes=step_nbytes))
+    monkeypatch.setattr(
+        "tfbundle.conversion.request.plan_conversion", partial(plan_conversion, step_nbytes=step_nbytes)
+    )
 
 
 FLOAT_LISTS = st.lists(st.sampled_from(INTERESTING) | st.floats(width=32, allow_nan=False), max_size=30)
@@ -115,7 +117,7 @@ def test_chosen_tensors_only(bundle: HandmadeBundle, data: st.DataObject) -> Non
 def test_clamped_output_is_that_of_a_plain_implementation(bundle: HandmadeBundle) -> None:
     with TemporaryDirectory() as folder:
         source = bundle.write(f"{folder}/source")
-        halve(source, f"{folder}/half", policy=CastPolicy("clamp"))
+        halve(source, f"{folder}/half", policy=CastPolicy(on_overflow="clamp"))
         assert bundle_files(f"{folder}/half") == bundle.halved(how=numpy_clamp).files()
 
 
@@ -187,14 +189,15 @@ def prepare(bundle: HandmadeBundle, folder: Path, step_nbytes: int = 1 << 20) ->
     source = bundle.write(folder / "source")
     with tfbundle.open(source) as reader:
         decisions = Decisions.of(
-            Decision("cast" if info.dtype == "float32" else "copy", "test") for info in reader.entries.values()
+            Decision("cast", "test", 19) if info.dtype == "float32" else Decision("copy", "test")
+            for info in reader.entries.values()
         )
-        plan = plan_halve(
+        plan = plan_conversion(
             reader.index, [shard.nbytes for shard in reader.open_shards()], decisions, Layout(), step_nbytes=step_nbytes
         )
     target = folder / "target"
     target.write_bytes(bytes(plan.shard_nbytes[0]))
-    return StepContext(LocalStorage(), (f"{source}.data-00000-of-00001",), (str(target),), AS_NUMPY), plan
+    return StepContext(LocalStorage(), (f"{source}.data-00000-of-00001",), (str(target),), "inf"), plan
 
 
 def run_all(context: StepContext, plan: Plan, executor: Executor | None) -> dict[int, Plain]:

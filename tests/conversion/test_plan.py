@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from tests.support.handmade import FLOAT16, FLOAT32, INT64, STRING, WIDTHS
 from tests.support.wire import bytes_field, entry_proto, shape_proto, varint_field
+from tfbundle.conversion.decisions import Action, Decision, Decisions
 from tfbundle.conversion.layout import Layout
 from tfbundle.conversion.plan import Plan
-from tfbundle.conversion.planning import plan_halve
-from tfbundle.conversion.select import Action, Decision, Decisions
+from tfbundle.conversion.planning import plan_conversion
 from tfbundle.conversion.steps import Step, iter_steps
 from tfbundle.errors import FormatError, TruncatedError
 from tfbundle.format.entries import BIG, LITTLE, BundleEntry, BundleHeader
@@ -50,7 +50,7 @@ def decisions_for(index: BundleIndex, actions: list[Action]) -> Decisions:
         action = actions[number % len(actions)]
         if index[name].dtype != FLOAT32 and action in ("cast", "keep"):
             action = "copy"
-        found.append(Decision(action, "test"))
+        found.append(Decision(action, "test", FLOAT16 if action == "cast" else 0))
     return Decisions.of(found)
 
 
@@ -62,7 +62,7 @@ def entries_of(plan: Plan) -> list[BundleEntry]:
 def test_steps_cover_every_byte_once(placements: list[Placement], actions: list[Action], step: int) -> None:
     index, shard_nbytes = make_index(placements)
     decisions = decisions_for(index, actions)
-    plan = plan_halve(index, shard_nbytes, decisions, step_nbytes=16 * step)
+    plan = plan_conversion(index, shard_nbytes, decisions, step_nbytes=16 * step)
     sources, targets = entries_of(plan), plan.targets
 
     read: dict[int, list[int]] = defaultdict(list)
@@ -75,7 +75,7 @@ def test_steps_cover_every_byte_once(placements: list[Placement], actions: list[
             for row, nbytes in zip(run.rows.tolist(), run.sizes.tolist(), strict=True):
                 source = sources[row]
                 assert (source.shard_id, targets.shard_id[row]) == (work.source_shard, work.target_shard)
-                assert run.transform.cast == targets.cast[row] == (decisions[row].action == "cast")
+                assert (run.transform.cast is not None) == plan.is_cast[row] == (decisions[row].action == "cast")
                 assert source.dtype != STRING or nbytes == source.size
                 shrink = 2 if run.transform.cast else 1
                 assert source_at - source.offset == (target_at - targets.offset[row]) * shrink
@@ -96,7 +96,7 @@ def test_steps_cover_every_byte_once(placements: list[Placement], actions: list[
 @given(st.lists(PLACEMENTS, max_size=12), st.lists(ACTIONS, min_size=1, max_size=5), st.integers(1, 20))
 def test_steps_are_small_and_in_order(placements: list[Placement], actions: list[Action], step: int) -> None:
     index, shard_nbytes = make_index(placements)
-    plan = plan_halve(index, shard_nbytes, decisions_for(index, actions), step_nbytes=16 * step)
+    plan = plan_conversion(index, shard_nbytes, decisions_for(index, actions), step_nbytes=16 * step)
     sources = entries_of(plan)
     place = (-1, -1)
     for work in iter_steps(plan):
@@ -114,7 +114,7 @@ def test_steps_are_small_and_in_order(placements: list[Placement], actions: list
 def test_targets_are_packed_in_the_order_of_the_source(placements: list[Placement], actions: list[Action]) -> None:
     index, shard_nbytes = make_index(placements)
     decisions = decisions_for(index, actions)
-    plan = plan_halve(index, shard_nbytes, decisions)
+    plan = plan_conversion(index, shard_nbytes, decisions)
     sources, targets = entries_of(plan), plan.targets
     ends = [0, 0, 0]
     for row in targets.order.tolist():
@@ -130,15 +130,15 @@ def test_targets_are_packed_in_the_order_of_the_source(placements: list[Placemen
 
 def test_neighbours_of_one_kind_go_together() -> None:
     rows = {b"a": four_floats(0), b"b": four_floats(16), b"c": four_floats(40), b"d": entry_proto(INT64, b"", 8, 1, 56)}
-    decisions = Decisions.of([Decision("cast", "test")] * 3 + [Decision("copy", "test")])
-    (step,) = iter_steps(plan_halve(BundleIndex(BundleHeader(1), rows), [64], decisions))
+    decisions = Decisions.of([Decision("cast", "test", FLOAT16)] * 3 + [Decision("copy", "test")])
+    (step,) = iter_steps(plan_conversion(BundleIndex(BundleHeader(1), rows), [64], decisions))
     assert isinstance(step, Step)
     assert [run.rows.tolist() for run in step.runs] == [[0, 1], [2], [3]]
 
 
 def plan_rows(rows: dict[bytes, bytes], shard_nbytes: list[int], header: BundleHeader | None = None) -> Plan:
     index = BundleIndex(header or BundleHeader(len(shard_nbytes)), rows)
-    return plan_halve(index, shard_nbytes, Decisions.of([Decision("copy", "test")] * len(rows)))
+    return plan_conversion(index, shard_nbytes, Decisions.of([Decision("copy", "test")] * len(rows)))
 
 
 def four_floats(offset: int, shard: int = 0) -> bytes:
@@ -198,7 +198,7 @@ def test_big_endian_bundle_becomes_little_endian() -> None:
 )
 def test_other_shards(layout: Layout, shards: list[int]) -> None:
     index = BundleIndex(BundleHeader(1), {name: four_floats(16 * n) for n, name in enumerate((b"a", b"b", b"c"))})
-    plan = plan_halve(index, [48], Decisions.of([Decision("copy", "test")] * 3), layout)
+    plan = plan_conversion(index, [48], Decisions.of([Decision("copy", "test")] * 3), layout)
     assert plan.targets.shard_id.tolist() == shards
     assert plan.header.num_shards == len(plan.shard_nbytes) == shards[-1] + 1
 

@@ -10,15 +10,18 @@ import pytest
 from tests.support.handmade import HandmadeTensor, floats, integers, strings
 from tests.support.wire import bytes_field, entry_proto, shape_proto, varint_field
 from tfbundle.casting.stats import CastStats, StatsTable
+from tfbundle.conversion.decisions import OPTIMIZER_STATE, Action, Decision, Decisions
 from tfbundle.conversion.layout import Layout
 from tfbundle.conversion.plan import Edits, Plan
-from tfbundle.conversion.planning import plan_halve
-from tfbundle.conversion.report import RESTORE_NOTE, HalveReport, TensorReport, TensorReports, conversion_notes
-from tfbundle.conversion.select import OPTIMIZER_STATE, Action, Decision, Decisions
+from tfbundle.conversion.planning import plan_conversion
+from tfbundle.conversion.report import CastReport, TensorReport, TensorReports
+from tfbundle.conversion.report_notes import conversion_notes
 from tfbundle.format.entries import BundleHeader
 from tfbundle.format.index import BundleIndex
 from tfbundle.format.naming import OBJECT_GRAPH_KEY
 from tfbundle.format.ordered_code import encode_slice_key
+
+RESTORE_NOTE = "TensorFlow never casts on restore: variables that read the float16 tensors must be float16"
 
 
 def plan_of(tensors: dict[HandmadeTensor, tuple[Action, str]], edits: Edits = Edits()) -> Plan:
@@ -27,8 +30,8 @@ def plan_of(tensors: dict[HandmadeTensor, tuple[Action, str]], edits: Edits = Ed
     for tensor in tensors:
         rows[tensor.name] = tensor.placed(end)
         end += len(tensor.payload)
-    decisions = Decisions.of(Decision(*decision) for decision in tensors.values())
-    return plan_halve(BundleIndex(BundleHeader(1), rows), [end], decisions, edits=edits)
+    decisions = Decisions.of(Decision(*decision, 19 if decision[0] == "cast" else 0) for decision in tensors.values())
+    return plan_conversion(BundleIndex(BundleHeader(1), rows), [end], decisions, edits=edits)
 
 
 def table(*rows: Mapping[str, float]) -> StatsTable:
@@ -58,7 +61,7 @@ def test_reports_of_a_cast_and_a_dropped_tensor() -> None:
         reports[2]
 
 
-def make_report(stats: StatsTable | None) -> HalveReport:
+def make_report(stats: StatsTable | None) -> CastReport:
     plan = plan_of(
         {
             floats("a", [1, 2]): ("cast", "float32"),
@@ -68,7 +71,7 @@ def make_report(stats: StatsTable | None) -> HalveReport:
             integers("step", [1]): ("copy", "int64"),
         }
     )
-    return HalveReport("from", "to", stats is None, 36, 30, TensorReports(plan, stats))
+    return CastReport("from", "to", stats is None, 36, 30, TensorReports(plan, stats))
 
 
 def test_sums() -> None:
@@ -113,7 +116,7 @@ def test_affected_tensors_come_worst_first() -> None:
     ],
 )
 def test_notes(action: Action, reason: str, phrases: list[str]) -> None:
-    found = conversion_notes(plan_of({floats("w", [1]): (action, reason)}))
+    found = conversion_notes(plan_of({floats("w", [1]): (action, reason)}), "float16")
     assert len(found) == len(phrases)
     assert all(phrase in note for phrase, note in zip(phrases, found, strict=True))
 
@@ -128,9 +131,11 @@ def test_note_and_report_of_a_partitioned_tensor(slices: str, phrase: str) -> No
         b"w": entry_proto(1, shape_proto(3), 0) + part + other,
     }
     layout = Layout(slices=slices)  # type: ignore[arg-type]
-    plan = plan_halve(BundleIndex(BundleHeader(1), rows), [12], Decisions.of([Decision("cast", "float32")]), layout)
-    restore, note = conversion_notes(plan)
-    assert (restore, phrase in note) == (RESTORE_NOTE, True)
+    plan = plan_conversion(
+        BundleIndex(BundleHeader(1), rows), [12], Decisions.of([Decision("cast", "float32", 19)]), layout
+    )
+    restore, note = conversion_notes(plan, "float16")
+    assert (restore.startswith(RESTORE_NOTE), phrase in note) == (True, True)
     (report,) = TensorReports(plan, None)
     expected = TensorReport("w", "w", "cast", "float32", (3,), "float32", "float16", 12, 6, 2, slices == "join")
     assert report == expected
@@ -139,7 +144,7 @@ def test_note_and_report_of_a_partitioned_tensor(slices: str, phrase: str) -> No
 def test_note_and_report_of_an_object_graph_that_was_rewritten() -> None:
     graph = strings(OBJECT_GRAPH_KEY, [b"abc"])
     kept = plan_of({graph: ("copy", "string")})
-    assert conversion_notes(kept) == []
+    assert conversion_notes(kept, "float16") == []
     plan = plan_of({graph: ("copy", "string")}, Edits(payloads={OBJECT_GRAPH_KEY: b"12345"}))
-    assert ["rewritten" in note for note in conversion_notes(plan)] == [True]
+    assert ["rewritten" in note for note in conversion_notes(plan, "float16")] == [True]
     assert [(report.edited, report.target_nbytes) for report in TensorReports(plan, None)] == [(True, 5)]

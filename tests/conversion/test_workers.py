@@ -21,10 +21,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are thr
 # What scripts begin with: steps so small that even these checkpoints have many, each done by a worker process.
 SMALL_STEPS = """
 import functools, os, signal, sys, time
-import tfbundle.conversion.halve as conversion
+import tfbundle.conversion.request as conversion
 import tfbundle.conversion.pipeline as pipeline
 from tfbundle.cli import main
-conversion.plan_halve = functools.partial(conversion.plan_halve, step_nbytes=64)
+conversion.plan_conversion = functools.partial(conversion.plan_conversion, step_nbytes=64)
 command = ["halve", sys.argv[1], sys.argv[2], "--jobs", sys.argv[3], "--quiet"]
 """
 

@@ -89,7 +89,7 @@ def test_values_are_those_of_tensorflow(tf: Any, prefix: str, values: dict[str, 
 def test_halved_bundle_is_little_endian(
     tf: Any, prefix: str, values: dict[str, np.ndarray[Any, Any]], tmp_path: Path
 ) -> None:
-    halve(prefix, tmp_path / "h", policy=CastPolicy("inf"))
+    halve(prefix, tmp_path / "h", policy=CastPolicy(on_overflow="inf"))
     reader = tf.train.load_checkpoint(str(tmp_path / "h"))
     for name, expected in values.items():
         found = reader.get_tensor(name)

@@ -19,7 +19,7 @@ from tfbundle import CastPolicy, FormatError, Selection, halve
 from tfbundle.format.index import encode_index
 from tfbundle.format.naming import data_filename, index_filename, name_to_key
 
-AS_TENSORFLOW = CastPolicy("inf")
+AS_TENSORFLOW = CastPolicy(on_overflow="inf")
 EVERYTHING = Selection(optimizer="cast")
 HALF, FLOAT = 19, 1
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"

@@ -26,7 +26,9 @@ def test_corpus_has_v1_checkpoints() -> None:
 
 @pytest.mark.parametrize("item", v1_items(), ids=lambda item: item.label)
 def test_halved(tf: Any, item: Item, tmp_path: Path) -> None:
-    report = halve(item.prefix, tmp_path / "h", selection=Selection(optimizer="cast"), policy=CastPolicy("inf"))
+    report = halve(
+        item.prefix, tmp_path / "h", selection=Selection(optimizer="cast"), policy=CastPolicy(on_overflow="inf")
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint", "h.data-00000-of-00001", "h.index"]
     assert {tensor.name for tensor in report.tensors} == item.tensors.keys()
     reader = tf.train.load_checkpoint(str(tmp_path / "h"))

@@ -17,9 +17,9 @@ from tests.support.handmade import numpy_cast
 from tests.support.partitions import Piece, partitioned_bundle, partitions
 from tests.support.requirements import tensorflow
 from tfbundle import Layout, RunOptions, halve
+from tfbundle.conversion.decisions import Decision, Decisions
 from tfbundle.conversion.join import Join, iter_windows, row_elements
-from tfbundle.conversion.planning import plan_halve
-from tfbundle.conversion.select import Decision, Decisions
+from tfbundle.conversion.planning import plan_conversion
 from tfbundle.conversion.steps import iter_steps
 
 Cut = tuple[tuple[int, ...], list[Piece]]
@@ -57,7 +57,9 @@ def test_join_and_keep(cut: Cut, window: int, step: int, jobs: int, data: st.Dat
     expected = numpy_cast(values)
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr("tfbundle.conversion.join.WINDOW_ELEMENTS", window)
-        monkeypatch.setattr("tfbundle.conversion.halve.plan_halve", partial(plan_halve, step_nbytes=16 * step))
+        monkeypatch.setattr(
+            "tfbundle.conversion.request.plan_conversion", partial(plan_conversion, step_nbytes=16 * step)
+        )
         prefix = partitioned_bundle("w", values, 1, pieces, spread(data, pieces)).write(f"{folder}/m")
         report = halve(prefix, f"{folder}/joined", options=RunOptions(jobs=jobs))
         halve(prefix, f"{folder}/kept", layout=Layout("keep"), options=RunOptions(jobs=jobs))
@@ -81,8 +83,8 @@ def test_windows_cover_the_tensor_and_every_slice_in_order(cut: Cut, window: int
         monkeypatch.setattr("tfbundle.conversion.join.WINDOW_ELEMENTS", window)
         prefix = partitioned_bundle("w", values, 1, pieces, [0] * len(pieces)).write(f"{folder}/m")
         with tfbundle.open(prefix) as bundle:
-            plan = plan_halve(
-                bundle.index, [values.nbytes], Decisions.of([Decision("cast", "test")]), step_nbytes=16 * step
+            plan = plan_conversion(
+                bundle.index, [values.nbytes], Decisions.of([Decision("cast", "test", 19)]), step_nbytes=16 * step
             )
         seen = np.zeros(shape, int)
         read: dict[int, list[int]] = defaultdict(list)

@@ -9,8 +9,8 @@ from tfbundle.cli.options import add_layout_options, add_output_options, add_run
 from tfbundle.cli.output import escape, format_nbytes, plural, print_json, print_table
 
 if TYPE_CHECKING:
-    from tfbundle.conversion.report import HalveReport, TensorReport
-    from tfbundle.conversion.select import Action
+    from tfbundle.conversion.decisions import Action
+    from tfbundle.conversion.report import CastReport, TensorReport
 
 _DESCRIPTION = """\
 Write a copy of a checkpoint in which float32 tensors are float16. Everything else stays as it
@@ -115,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
             options.optimizer,
             tuple(options.rename),
         ),
-        policy=CastPolicy(options.on_overflow),
+        policy=CastPolicy(on_overflow=options.on_overflow),
         layout=read_layout(options),
         options=read_run_options(options),
     )
@@ -133,7 +133,7 @@ def _parse_rename(text: str) -> tuple[str, str]:
     return old, new
 
 
-def print_summary(report: HalveReport) -> None:
+def print_summary(report: CastReport) -> None:
     """Print a report for people."""
     verb = "would write" if report.dry_run else "wrote"
     percent = 100 * report.target_nbytes / max(1, report.source_nbytes)
@@ -146,7 +146,7 @@ def print_summary(report: HalveReport) -> None:
         print(f"note: {escape(note)}")
 
 
-def _action_lines(report: HalveReport) -> list[tuple[str, str]]:
+def _action_lines(report: CastReport) -> list[tuple[str, str]]:
     tensors = report.tensors
     num_cast = tensors.count_reasons("cast").total()
     nbytes = format_nbytes(tensors.sum_nbytes("cast"))
@@ -168,7 +168,7 @@ def _action_lines(report: HalveReport) -> list[tuple[str, str]]:
     return lines
 
 
-def _print_numbers(report: HalveReport) -> None:
+def _print_numbers(report: CastReport) -> None:
     totals = report.totals
     print(
         f"  numbers: {totals.elements:,} cast, largest magnitude {totals.largest:.6g}; {totals.overflow:,} overflowed, "

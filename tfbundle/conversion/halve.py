@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from tfbundle.bundle.locate import PathLike
-from tfbundle.bundle.reader import BundleReader, open_bundle
-from tfbundle.bundle.writer import check_target, target_prefix
 from tfbundle.casting.policy import CastPolicy
-from tfbundle.casting.stats import StatsTable
-from tfbundle.conversion.beside import record_checkpoint, surroundings_notes
+from tfbundle.conversion.cast import cast
 from tfbundle.conversion.layout import Layout
-from tfbundle.conversion.optimizer import find_optimizer_state
-from tfbundle.conversion.plan import Edits, Plan
-from tfbundle.conversion.planning import plan_halve
-from tfbundle.conversion.rename import rename_names
-from tfbundle.conversion.report import HalveReport, TensorReports, conversion_notes
-from tfbundle.conversion.run import RunOptions, carry_out
-from tfbundle.conversion.select import Decisions, Selection, decide
-from tfbundle.conversion.transcode import pack_index, readable_bundle
-from tfbundle.errors import BundleExistsError, FormatError
-from tfbundle.format.naming import OBJECT_GRAPH_KEY, data_filename, index_filename, key_to_name, name_to_key
-from tfbundle.format.object_graph import TrackableObject, decode_object_graph, drop_values, rename_values
-from tfbundle.format.strings import encode_strings
-from tfbundle.storage.base import Storage
-from tfbundle.storage.local import LocalStorage
+from tfbundle.conversion.report import CastReport
+from tfbundle.conversion.run import RunOptions
+from tfbundle.conversion.select import Selection
 
 
 def halve(
@@ -34,7 +20,7 @@ def halve(
     policy: CastPolicy = CastPolicy(),
     layout: Layout = Layout(),
     options: RunOptions = RunOptions(),
-) -> HalveReport:
+) -> CastReport:
     """Write a copy of a checkpoint in which float32 tensors are float16.
 
     Reads and writes in windows of 1 MiB, whatever the size of a tensor. The checksum of every tensor that is copied
@@ -70,85 +56,4 @@ def halve(
         >>> tfbundle.load(folder + "/half/model")["w"].dtype
         dtype('float16')
     """
-    storage = LocalStorage()
-    with open_bundle(source, storage=storage) as bundle:
-        prefix = target_prefix(target, bundle.prefix, storage)
-        check_not_same(bundle, prefix, storage)
-        try:
-            plan = _plan(bundle, selection, layout)
-            notes = surroundings_notes(bundle.prefix, storage) if plan.decisions.are("cast").any() else []
-            stats: StatsTable | None = None
-            if not options.dry_run:
-                check_target(prefix, plan.header.num_shards, options.if_exists, storage)
-                with readable_bundle(bundle, prefix) as readable:
-                    if readable is not bundle:  # string sizes are only known now, and so where data files end
-                        plan = _plan(readable, selection, layout)
-                        check_target(prefix, plan.header.num_shards, options.if_exists, storage)
-                    stats = carry_out(plan, readable.open_shards(), prefix, storage, policy=policy, options=options)
-                notes += record_checkpoint(bundle.prefix, prefix, storage)
-        except FormatError as error:
-            raise error.add_path(bundle.prefix) from error
-        return HalveReport(
-            bundle.prefix,
-            prefix,
-            options.dry_run,
-            int(plan.index.columns.size.sum()),
-            sum(plan.shard_nbytes),
-            TensorReports(plan, stats),
-            (*conversion_notes(plan), *notes),
-        )
-
-
-def _plan(bundle: BundleReader, selection: Selection, layout: Layout) -> Plan:
-    decisions = decide_tensors(bundle, selection)
-    edits = _plan_edits(bundle, selection, decisions)
-    if bundle.is_v1:
-        return plan_halve(*pack_index(bundle.index), decisions, layout, edits)
-    return plan_halve(bundle.index, [shard.nbytes for shard in bundle.open_shards()], decisions, layout, edits)
-
-
-def _plan_edits(bundle: BundleReader, selection: Selection, decisions: Decisions) -> Edits:
-    """Return new names, and the object graph that goes with them and with what is dropped."""
-    is_dropped = decisions.are("drop")
-    if not (selection.rename or is_dropped.any()):
-        return Edits()
-    dropped = {name for name, drop in zip(bundle, is_dropped.tolist(), strict=True) if drop}
-    renames = rename_names([name for name in bundle if name not in dropped], selection.rename)
-    names = {name_to_key(old): name_to_key(new) for old, new in renames.items()}
-    graph_name = key_to_name(OBJECT_GRAPH_KEY)
-    if graph_name not in bundle or graph_name in dropped:
-        return Edits(names)
-    graph = bundle[graph_name].item()
-    edited = rename_values(drop_values(graph, dropped), renames)
-    payloads = {} if edited == graph else {OBJECT_GRAPH_KEY: encode_strings([edited])}
-    return Edits(names, payloads)
-
-
-def decide_tensors(bundle: BundleReader, selection: Selection) -> Decisions:
-    """Decide what becomes of each tensor of a bundle, its object graph taken into account.
-
-    Raises:
-        ValueError: a pattern matches nothing.
-        FormatError: an entry or the object graph is damaged.
-    """
-    dtypes = bundle.index.columns.dtype[bundle.index.tensor_rows]
-    return decide(bundle, dtypes, selection, find_optimizer_state(bundle, _read_object_graph(bundle)))
-
-
-def _read_object_graph(bundle: BundleReader) -> tuple[TrackableObject, ...]:
-    name = key_to_name(OBJECT_GRAPH_KEY)
-    return decode_object_graph(bundle[name].item()) if name in bundle else ()
-
-
-def check_not_same(bundle: BundleReader, prefix: str, storage: Storage) -> None:
-    """Refuse a target that is the source, by whatever path or link.
-
-    Raises:
-        BundleExistsError: it is.
-    """
-    num_shards = bundle.index.header.num_shards
-    pairs = [(index_filename(bundle.prefix), index_filename(prefix))]
-    pairs += [(bundle.shards.path(shard), data_filename(prefix, shard, num_shards)) for shard in range(num_shards)]
-    for source, target in pairs:
-        if storage.is_same(source, target):
-            raise BundleExistsError(f"the target is the source {source}; choose another one", target)
+    return cast(source, target, policy=policy, selection=selection, layout=layout, options=options)

@@ -12,12 +12,12 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tfbundle.format.dtypes import FLOAT32
+from tfbundle.conversion.castable import Cast
 from tfbundle.format.slices import Box
 from tfbundle.storage.buffers import WINDOW_NBYTES
 
-WINDOW_ELEMENTS = WINDOW_NBYTES // FLOAT32.nbytes
-"""Elements that are put together at a time."""
+WINDOW_ELEMENTS = WINDOW_NBYTES // 8
+"""Elements that are put together at a time: as many as fit, whatever their dtype."""
 
 
 class JoinSource(NamedTuple):
@@ -46,6 +46,7 @@ class Join(NamedTuple):
         shape: of the tensor.
         rows: number of the first row, and that after the last.
         sources: the slices that reach into them.
+        cast: from which dtype to which.
         swap: how many bytes are reversed together, 1 where the byte order is right already.
     """
 
@@ -55,12 +56,18 @@ class Join(NamedTuple):
     shape: tuple[int, ...]
     rows: tuple[int, int]
     sources: tuple[JoinSource, ...]
+    cast: Cast
     swap: int
 
     @property
     def nbytes(self) -> int:
         """Source bytes."""
-        return (self.rows[1] - self.rows[0]) * row_elements(self.shape) * FLOAT32.nbytes
+        return (self.rows[1] - self.rows[0]) * self.row_nbytes
+
+    @property
+    def row_nbytes(self) -> int:
+        """Source bytes of a row."""
+        return row_elements(self.shape) * self.cast.source_nbytes
 
 
 class Stretch(NamedTuple):
@@ -90,15 +97,15 @@ def row_elements(shape: tuple[int, ...]) -> int:
     return math.prod(shape[row_axis(shape) + 1 :])
 
 
-def plan_row_ranges(shape: tuple[int, ...], nbytes: int) -> Iterator[tuple[int, int]]:
-    """Cut all rows of a tensor into ranges of about that many source bytes.
+def plan_row_ranges(shape: tuple[int, ...], num_elements: int) -> Iterator[tuple[int, int]]:
+    """Cut all rows of a tensor into ranges of about that many elements.
 
     Example:
-        >>> list(plan_row_ranges((5, 3), 24))
+        >>> list(plan_row_ranges((5, 3), 6))
         [(0, 2), (2, 4), (4, 5)]
     """
     num_rows = math.prod(shape[: row_axis(shape) + 1])
-    step = max(1, nbytes // max(1, row_elements(shape) * FLOAT32.nbytes))
+    step = max(1, num_elements // max(1, row_elements(shape)))
     if math.prod(shape):
         for first in range(0, num_rows, step):
             yield first, min(first + step, num_rows)
@@ -116,7 +123,8 @@ def iter_windows(join: Join) -> Iterator[tuple[Box, list[Stretch]]]:
 
     Example:
         >>> halves = (JoinSource(0, 0, 0, Box((0, 0), (2, 1))), JoinSource(1, 0, 8, Box((0, 1), (2, 1))))
-        >>> [(box, len(stretches)) for box, stretches in iter_windows(Join(0, 0, 0, (2, 2), (0, 2), halves, 1))]
+        >>> join = Join(0, 0, 0, (2, 2), (0, 2), halves, Cast(1, 19), 1)
+        >>> [(box, len(stretches)) for box, stretches in iter_windows(join)]
         [(Box(starts=(0, 0), sizes=(2, 2)), 2)]
     """
     axis = row_axis(join.shape)

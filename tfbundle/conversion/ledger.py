@@ -12,19 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfbundle.bundle.payloads import WRONG_CHECKSUM
-from tfbundle.casting.policy import CastPolicy
+from tfbundle.casting.policy import OnOverflow
 from tfbundle.casting.stats import StatsTable
+from tfbundle.conversion.castable import describe_limits
 from tfbundle.conversion.pipeline import Pieces, StepResult
 from tfbundle.conversion.plan import Plan, Rows
 from tfbundle.errors import CastError, ChecksumError
-from tfbundle.format.dtypes import FLOAT16
+from tfbundle.format.dtypes import dtype_name
 from tfbundle.format.entries import BundleEntry, encode_entry
 from tfbundle.format.naming import key_to_name
 from tfbundle.format.ordered_code import rename_slice_key
 from tfbundle.format.plain import encode_plain_entry, replace_dtype
 from tfbundle.sstable.checksum import combine_crc32c, mask_crc32c_array, unmask_crc32c
 
-_OVERFLOW_REMEDY = "--on-overflow inf or clamp would store it, --keep would leave the tensor float32"
+_OVERFLOW_REMEDY = "--on-overflow inf or clamp would store it, keep would leave such tensors in their dtype"
 _CHUNK_ROWS = 1 << 14  # of columns that are Python numbers at a time
 
 
@@ -73,22 +74,28 @@ class Ledger:
             label = self._plan.label(row)
             raise ChecksumError(reason, "", label, entry.offset, unmask_crc32c(entry.crc32c), computed)
 
-    def check_overflow(self, policy: CastPolicy) -> None:
-        """Refuse finite values that became infinite, if the policy does.
+    def check_overflow(self, on_overflow: OnOverflow) -> None:
+        """Refuse values that did not fit, if they are to be refused.
 
         Raises:
             CastError: there are some; it names the tensor with the largest.
         """
-        if policy.on_overflow != "error":
+        if on_overflow not in ("error", "keep"):
             return
         keys, rows = self._plan.index.keys_in_order, self._plan.tensor_rows
-        found = [
-            (float(self.stats.largest[tensor]), key_to_name(keys[rows[tensor]]), int(self.stats.overflow[tensor]))
-            for tensor in np.flatnonzero(self.stats.overflow).tolist()
-        ]
-        if found:
-            (worst, name, count), *others = sorted(found, reverse=True)
-            raise CastError(name, count, worst, _OVERFLOW_REMEDY, tuple(other for _, other, _ in others))
+        found = np.flatnonzero(self.stats.overflow)
+        if len(found):
+            worst, *others = found[np.argsort(-self.stats.largest[found], kind="stable")].tolist()
+            dtype = dtype_name(int(self._plan.targets.dtype[rows[worst]]))
+            raise CastError(
+                key_to_name(keys[rows[worst]]),
+                int(self.stats.overflow[worst]),
+                float(self.stats.largest[worst]),
+                _OVERFLOW_REMEDY,
+                tuple(key_to_name(keys[rows[other]]) for other in others),
+                dtype,
+                describe_limits(dtype),
+            )
 
     def iter_index_rows(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield the target's rows, key and encoded entry, in key order, checksums filled in."""
@@ -100,27 +107,26 @@ class Ledger:
     def _iter_entries(self) -> Iterator[tuple[int, bytes]]:
         """Yield number and encoded entry of the rows that are written, in the source's key order."""
         plan, targets, columns = self._plan, self._plan.targets, self._plan.index.columns
-        keys, values = plan.index.keys_in_order, plan.index.rows
+        keys, values, is_cast = plan.index.keys_in_order, plan.index.rows, plan.is_cast
         written = np.sort(targets.order)
         for start in range(0, len(written), _CHUNK_ROWS):
             rows = written[start : start + _CHUNK_ROWS]
             places = (targets.shard_id[rows], targets.offset[rows], targets.size[rows])
             numbers = (*places, mask_crc32c_array(self._written.crcs[rows]))
-            heads, casts = columns.head_nbytes[rows].tolist(), targets.cast[rows].tolist()
-            for row, head_nbytes, cast, *place in zip(
-                rows.tolist(), heads, casts, *(column.tolist() for column in numbers), strict=True
+            heads, dtypes = columns.head_nbytes[rows].tolist(), np.where(is_cast[rows], targets.dtype[rows], 0).tolist()
+            for row, head_nbytes, dtype, *place in zip(
+                rows.tolist(), heads, dtypes, *(column.tolist() for column in numbers), strict=True
             ):
                 if head_nbytes:
                     head = values[keys[row]][:head_nbytes]
-                    yield row, encode_plain_entry(replace_dtype(head, FLOAT16.number) if cast else head, *place)
+                    yield row, encode_plain_entry(replace_dtype(head, dtype) if dtype else head, *place)
                 else:
                     yield row, encode_entry(self._edit_entry(row, *place))
 
     def _edit_entry(self, row: int, shard_id: int, offset: int, size: int, crc32c: int) -> BundleEntry:
         """Return the entry of a row whose source entry is not plain."""
         entry = self._plan.index[self._plan.index.keys_in_order[row]]
-        if self._plan.targets.cast[row]:
-            entry = replace(entry, dtype=FLOAT16.number)
+        entry = replace(entry, dtype=int(self._plan.targets.dtype[row]))
         if entry.slices and row not in self._plan.joined:
             return entry  # which has no payload of its own
         return replace(entry, slices=(), shard_id=shard_id, offset=offset, size=size, crc32c=crc32c)

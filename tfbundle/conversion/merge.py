@@ -16,14 +16,13 @@ from typing import Literal, NamedTuple, get_args
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader, open_bundle
 from tfbundle.bundle.writer import check_target, publish_bundle, target_prefix
-from tfbundle.casting.policy import CastPolicy
 from tfbundle.conversion.beside import record_checkpoint
-from tfbundle.conversion.halve import check_not_same
+from tfbundle.conversion.decisions import Decision, Decisions
 from tfbundle.conversion.layout import Layout
 from tfbundle.conversion.plan import Plan
-from tfbundle.conversion.planning import plan_halve
+from tfbundle.conversion.planning import plan_conversion
 from tfbundle.conversion.run import RunOptions, carry_out
-from tfbundle.conversion.select import Decision, Decisions
+from tfbundle.conversion.target import check_not_same
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.dtypes import dtype_name
 from tfbundle.format.entries import decode_entry, encode_entry
@@ -116,7 +115,7 @@ def merge(
         if not options.dry_run:
             check_target(prefix, plan.header.num_shards, options.if_exists, storage)
             if files == "copy":
-                carry_out(plan, shards, prefix, storage, policy=CastPolicy(), options=options)
+                carry_out(plan, shards, prefix, storage, on_overflow="error", options=options)
             else:
                 _take_files(bundles, index, shards, prefix, files, options)
             notes = record_checkpoint(bundles[0].prefix, prefix, storage)
@@ -220,7 +219,7 @@ def _unite_rows(prefix: str, key: bytes, first_value: bytes, second_value: bytes
 
 def _plan(index: BundleIndex, shards: Sequence[ReadableFile], layout: Layout) -> Plan:
     everything = Decisions.of([Decision("copy", "merge")] * len(index.tensor_rows))
-    return plan_halve(index, [shard.nbytes for shard in shards], everything, layout)
+    return plan_conversion(index, [shard.nbytes for shard in shards], everything, layout)
 
 
 def _take_files(

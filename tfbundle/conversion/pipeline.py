@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tfbundle.casting.policy import CastPolicy
+from tfbundle.casting.policy import OnOverflow
 from tfbundle.casting.stats import StatsTable
+from tfbundle.conversion.castable import Cast
 from tfbundle.conversion.join import Join, iter_windows
 from tfbundle.conversion.plan import Rows
 from tfbundle.conversion.steps import AnyStep, Run, Structure, Transform, Write
 from tfbundle.conversion.workspace import Workspace, swap_bytes, workspace
 from tfbundle.errors import FormatError
-from tfbundle.format.dtypes import FLOAT16, FLOAT32, data_type
+from tfbundle.format.dtypes import data_type
 from tfbundle.format.extents import iter_row_windows
 from tfbundle.format.payload_checksum import ByteOrder, StringChecksum, add_row_crcs, payload_checksum
 from tfbundle.sstable.checksum import crc32c
-from tfbundle.storage.base import ReadableFile, StagedFile, Storage
+from tfbundle.storage.base import Buffer, ReadableFile, StagedFile, Storage
 from tfbundle.storage.buffers import WINDOW_NBYTES
 
 if TYPE_CHECKING:
@@ -70,14 +71,14 @@ class StepContext:
     Attributes:
         storage: where both bundles are.
         sources: path of each source shard.
-        targets: temporary path of each target shard.
-        policy: how to cast.
+        targets: temporary path of each target shard; none where only the numbers are wanted.
+        on_overflow: what to do with values that do not fit.
     """
 
     storage: Storage
     sources: tuple[str, ...]
     targets: tuple[str, ...]
-    policy: CastPolicy
+    on_overflow: OnOverflow
 
 
 def run_steps(
@@ -123,24 +124,43 @@ def run_step(context: StepContext, step: AnyStep) -> StepResult:
         FormatError: the source is too short, or a string payload is malformed.
         OSError: reading or writing failed.
     """
-    with closing(context.storage.open_staged(context.targets[step.target_shard])) as target, ExitStack() as stack:
+    with closing(_open_target(context, step.target_shard)) as target, ExitStack() as stack:
 
         def open_source(shard_id: int) -> ReadableFile:
             return stack.enter_context(closing(context.storage.open(context.sources[shard_id])))
 
         if isinstance(step, Join):
             shards = sorted({source.shard_id for source in step.sources})
-            return _join({shard: open_source(shard) for shard in shards}, target, step, workspace(context.policy))
+            return _join({shard: open_source(shard) for shard in shards}, target, step, workspace(context.on_overflow))
         if isinstance(step, Write):
             return _write(target, step)
         source = open_source(step.source_shard)
         result = StepResult([], [], [])
         for run in step.runs:
             if run.transform.structure is None:
-                _stream(source, target, run, workspace(context.policy), result)
+                _stream(source, target, run, workspace(context.on_overflow), result)
             else:
                 _copy_structured(source, target, run, run.transform.structure, result)
         return result
+
+
+def _open_target(context: StepContext, shard_id: int) -> StagedFile:
+    return context.storage.open_staged(context.targets[shard_id]) if context.targets else Nowhere()
+
+
+class Nowhere:
+    """A file that forgets what is written to it."""
+
+    path = ""
+
+    def reserve(self, nbytes: int) -> None:
+        """Do nothing."""
+
+    def write_at(self, offset: int, data: Buffer) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def _write(target: StagedFile, step: Write) -> StepResult:
@@ -161,34 +181,42 @@ _AS_IS = Transform()
 
 def _stream(source: ReadableFile, target: StagedFile, run: Run, space: Workspace, result: StepResult) -> None:
     """Move a run, window by window."""
-    transform = run.transform
+    transform, cast = run.transform, run.transform.cast
     read_crcs, written_crcs = [0] * len(run.rows), [0] * len(run.rows)
-    stats = StatsTable(len(run.rows) if transform.cast else 0)
-    for start, first, bounds in iter_row_windows(run.sizes, WINDOW_NBYTES):
-        read_at, write_at = run.source_offset + start, run.target_offset + start // transform.shrink
+    stats = StatsTable(len(run.rows) if cast else 0)
+    for start, first, bounds in iter_row_windows(run.sizes, _window_nbytes(cast)):
+        read_at, write_at = run.source_offset + start, run.target_offset + transform.resize(start)
         window = space.source(read_at, bounds[-1])
         source.read_into(read_at, window.data)
         add_row_crcs(window.data, bounds, first, read_crcs)
         output = window
         swap_bytes(window, transform.swap)
-        if transform.cast:
-            output, found = space.cast(window, write_at, bounds[:-1])
+        if cast:
+            output, found = space.cast(cast, window, write_at, bounds[:-1])
             stats.add(first, found)
         if transform != _AS_IS:
-            add_row_crcs(output.data, [bound // transform.shrink for bound in bounds], first, written_crcs)
+            add_row_crcs(output.data, [transform.resize(bound) for bound in bounds], first, written_crcs)
         target.write_at(write_at, output.data)
     ends = np.cumsum(run.sizes)
     read = Pieces(run.rows, run.source_offset + ends - run.sizes, run.sizes, np.array(read_crcs, np.uint32))
     result.read.append(read)
     result.written.append(read if transform == _AS_IS else _written_pieces(run, read, written_crcs))
-    if transform.cast:
+    if cast:
         result.stats.append((run.rows, stats))
 
 
+def _window_nbytes(cast: Cast | None) -> int:
+    """Return how many source bytes go at a time, so that they and their result fit the buffers."""
+    if cast is None:
+        return WINDOW_NBYTES
+    return max(1, WINDOW_NBYTES // max(cast.source_nbytes, cast.target_nbytes)) * cast.source_nbytes
+
+
 def _written_pieces(run: Run, read: Pieces, crcs: list[int]) -> Pieces:
-    shrink = run.transform.shrink
-    offsets = run.target_offset + (read.offsets - run.source_offset) // shrink
-    return Pieces(run.rows, offsets, run.sizes // shrink, np.array(crcs, np.uint32))
+    cast = run.transform.cast
+    before, after = (cast.source_nbytes, cast.target_nbytes) if cast else (1, 1)
+    offsets = run.target_offset + (read.offsets - run.source_offset) // before * after
+    return Pieces(run.rows, offsets, run.sizes // before * after, np.array(crcs, np.uint32))
 
 
 def _copy_structured(
@@ -221,20 +249,21 @@ def _join(sources: dict[int, ReadableFile], target: StagedFile, join: Join, spac
     read_crcs: dict[int, tuple[int, int, int]] = {}  # by position in join.sources: first byte, bytes, crc
     written_crc = done = 0
     stats = StatsTable(1)
-    start = join.target_offset + join.rows[0] * _row_nbytes(join) // FLOAT32.nbytes * FLOAT16.nbytes
+    width = join.cast.source_nbytes
+    start = join.target_offset + join.cast.resize(join.rows[0] * join.row_nbytes)
     for box, stretches in iter_windows(join):
-        whole = space.whole(box.num_elements * FLOAT32.nbytes)
-        elements = whole.view(np.uint32).reshape(box.sizes)
+        whole = space.whole(box.num_elements * width)
+        elements = whole.view(f"u{width}").reshape(box.sizes)
         for number, offset, part in stretches:
             slice_source = join.sources[number]
-            position = offset * FLOAT32.nbytes
-            window = space.source(slice_source.offset + position, part.num_elements * FLOAT32.nbytes)
+            position = offset * width
+            window = space.source(slice_source.offset + position, part.num_elements * width)
             sources[slice_source.shard_id].read_into(slice_source.offset + position, window.data)
             first, nbytes, crc = read_crcs.get(number, (position, 0, 0))
             read_crcs[number] = (first, nbytes + len(window), crc32c(window.data, crc))
             swap_bytes(window, join.swap)
-            elements[part.within(box)] = window.view(np.uint32).reshape(part.sizes)
-        output, found = space.cast(whole, start + done, [0])
+            elements[part.within(box)] = window.view(f"u{width}").reshape(part.sizes)
+        output, found = space.cast(join.cast, whole, start + done, [0])
         stats.add(0, found)
         written_crc = crc32c(output.data, written_crc)
         target.write_at(start + done, output.data)
@@ -242,7 +271,3 @@ def _join(sources: dict[int, ReadableFile], target: StagedFile, join: Join, spac
     read = [_one_piece(join.sources[number].source, *piece) for number, piece in read_crcs.items()]
     written = _one_piece(join.row, start, done, written_crc)
     return StepResult(read, [written], [(written.rows, stats)])
-
-
-def _row_nbytes(join: Join) -> int:
-    return join.nbytes // (join.rows[1] - join.rows[0])

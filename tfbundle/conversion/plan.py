@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tfbundle.conversion.select import Decisions
+from tfbundle.conversion.decisions import Decisions
 from tfbundle.format.entries import BundleHeader
 from tfbundle.format.index import BundleIndex
 from tfbundle.format.slices import Box
@@ -32,7 +32,7 @@ class Edits:
 
     Attributes:
         names: new key of each tensor that gets another one, by its old key.
-        payloads: new payload of each tensor that gets another one, by its old key; neither float32 nor partitioned.
+        payloads: new payload of each tensor that gets another one, by its old key; neither cast nor partitioned.
     """
 
     names: Mapping[bytes, bytes] = field(default_factory=dict)
@@ -57,14 +57,14 @@ class Targets:
 
     Attributes:
         order: numbers of the rows that are written, in the order of their payloads.
-        cast: whether float32 becomes float16.
+        dtype: number of the element type; that of the source for rows that are not cast.
         shard_id: which target shard.
         offset: where the payload starts there, in bytes.
         size: bytes of payload.
     """
 
     order: Rows
-    cast: NDArray[np.bool_]
+    dtype: NDArray[np.uint8]
     shard_id: NDArray[np.int32]
     offset: NDArray[np.int64]
     size: NDArray[np.int64]
@@ -114,6 +114,11 @@ class Plan:
         plain = order[~np.isin(order, [*self.joined, *self.edited])] if self.joined or self.edited else order
         pieces = [row for tensor in sorted(self.joined) for row in self.slices[tensor].rows]
         return np.concatenate([plain, np.array(pieces, np.intp)])
+
+    @property
+    def is_cast(self) -> NDArray[np.bool_]:
+        """Which rows get another dtype."""
+        return np.not_equal(self.targets.dtype, self.index.columns.dtype)
 
     @property
     def source_nbytes(self) -> int:

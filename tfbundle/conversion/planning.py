@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from tfbundle.conversion.castable import can_stitch
+from tfbundle.conversion.decisions import Decisions
 from tfbundle.conversion.layout import Layout
 from tfbundle.conversion.plan import Edits, Plan, Rows, Slices, Targets
-from tfbundle.conversion.select import Decisions
 from tfbundle.errors import FormatError
-from tfbundle.format.dtypes import FLOAT16
+from tfbundle.format.dtypes import ELEMENT_NBYTES, dtype_name
 from tfbundle.format.entries import LITTLE
 from tfbundle.format.extents import check_places, sort_by_place
 from tfbundle.format.index import BundleIndex
@@ -23,7 +24,7 @@ STEP_NBYTES = 32 << 20
 """Source bytes of one unit of work: large against its overhead, small against what progress should show."""
 
 
-def plan_halve(
+def plan_conversion(
     index: BundleIndex,
     shard_nbytes: Sequence[int],
     decisions: Decisions,
@@ -49,14 +50,20 @@ def plan_halve(
     check_places(index, order, shard_nbytes)
     slices = _find_slices(index)
     tensor_of = _map_to_tensors(index, slices)
-    cast = decisions.are("cast")[tensor_of]
-    joined = {row: parts for row, parts in slices.items() if cast[row] and layout.slices == "join"}
+    dtype = np.where(decisions.are("cast"), decisions.dtypes, 0)[tensor_of].astype(np.uint8)
+    dtype = np.where(dtype, dtype, index.columns.dtype)
+    is_cast = dtype != index.columns.dtype
+    joined = {
+        row: parts
+        for row, parts in slices.items()
+        if layout.slices == "join" and is_cast[row] and not can_stitch(dtype_name(int(dtype[row])))
+    }
     for row, parts in joined.items():
         _check_joinable(index, row, parts)
     edited = {index.row_number(key): payload for key, payload in edits.payloads.items()}
     written = _order_targets(order, ~decisions.are("drop")[tensor_of], joined)
-    size = _target_sizes(index, cast, joined, edited)
-    targets, shard_sizes = _place(index, written, cast, size, joined, layout)
+    size = _target_sizes(index, dtype, joined, edited)
+    targets, shard_sizes = _place(index, written, dtype, size, joined, layout)
     return Plan(
         index=index,
         header=replace(index.header, num_shards=len(shard_sizes), endianness=LITTLE),
@@ -115,11 +122,12 @@ def _order_targets(order: Rows, kept: NDArray[np.bool_], joined: Mapping[int, Sl
 
 
 def _target_sizes(
-    index: BundleIndex, cast: NDArray[np.bool_], joined: Iterable[int], edited: Mapping[int, bytes]
+    index: BundleIndex, dtype: NDArray[np.uint8], joined: Iterable[int], edited: Mapping[int, bytes]
 ) -> NDArray[np.int64]:
-    size = np.where(cast, index.columns.size // 2, index.columns.size)
+    before, after = ELEMENT_NBYTES[index.columns.dtype], ELEMENT_NBYTES[dtype]
+    size = np.where(before == after, index.columns.size, index.columns.size // np.maximum(before, 1) * after)
     for row in joined:
-        size[row] = index[index.keys_in_order[row]].num_elements * FLOAT16.nbytes
+        size[row] = index[index.keys_in_order[row]].num_elements * after[row]
     for row, payload in edited.items():
         size[row] = len(payload)
     return size
@@ -128,7 +136,7 @@ def _target_sizes(
 def _place(
     index: BundleIndex,
     written: Rows,
-    cast: NDArray[np.bool_],
+    dtype: NDArray[np.uint8],
     size: NDArray[np.int64],
     joined: Mapping[int, Slices],
     layout: Layout,
@@ -142,7 +150,7 @@ def _place(
     shard_id, offset = np.zeros(len(size), np.int32), np.zeros(len(size), np.int64)
     shard_id[written] = shards
     offset[written] = offsets
-    return Targets(written, cast, shard_id, offset, size), shard_nbytes
+    return Targets(written, dtype, shard_id, offset, size), shard_nbytes
 
 
 def _pack(

@@ -1,4 +1,4 @@
-"""What a conversion did, or would do."""
+"""What a conversion did, or would do, tensor by tensor."""
 
 from __future__ import annotations
 
@@ -11,26 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfbundle.casting.stats import CastStats, StatsTable
+from tfbundle.conversion.decisions import OPTIMIZER_STATE, Action
 from tfbundle.conversion.plan import Plan
-from tfbundle.conversion.select import OPTIMIZER_STATE, Action
-from tfbundle.format.dtypes import FLOAT16, dtype_name
-from tfbundle.format.naming import OBJECT_GRAPH_KEY, key_to_name
-
-RESTORE_NOTE = "TensorFlow never casts on restore: variables that read the float16 tensors must be float16 themselves"
-
-
-_JOINED_NOTE = (
-    "a float16 graph without partitions restores them; TensorFlow cannot cut float16 slices out of them, so for a "
-    "graph with the same partitions use --slices keep"
-)
-_OPTIMIZER_NOTE = (
-    "optimizer state stays float32: an optimizer that keeps float32 slots restores it; one that has float16 slots, as "
-    "that of a pure float16 Keras model, needs --optimizer cast, or drop and a fresh start"
-)
-_KEPT_NOTE = (
-    "a float16 graph with the same partitions restores them; TensorFlow cannot put float16 slices together, so for any "
-    "other graph use --slices join"
-)
+from tfbundle.format.dtypes import dtype_name
+from tfbundle.format.naming import key_to_name
 
 
 @dataclass(frozen=True)
@@ -40,7 +24,8 @@ class TensorReport:
     Attributes:
         name: its name in the source.
         target_name: its name in the target, empty for a dropped tensor.
-        action: ``"cast"``, ``"keep"`` (float32 stays float32), ``"copy"`` (another dtype) or ``"drop"``.
+        action: ``"cast"``, ``"keep"`` (might have been cast, and was not), ``"copy"`` (of no dtype that is cast)
+            or ``"drop"``.
         reason: why: the option, ``"optimizer state"``, or the dtype.
         shape: size of each dimension.
         source_dtype: name of the dtype before.
@@ -101,7 +86,7 @@ class TensorReports(Sequence[TensorReport]):
         key = plan.index.keys_in_order[row]
         entry, decision = plan.index[key], plan.decisions[number]
         dropped, cast = decision.action == "drop", decision.action == "cast"
-        dtype = FLOAT16.number if cast else entry.dtype
+        dtype = int(plan.targets.dtype[row])
         return TensorReport(
             key_to_name(key),
             "" if dropped else key_to_name(plan.edits.names.get(key, key)),
@@ -159,12 +144,12 @@ def _sum_by_tensor(plan: Plan, nbytes: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
-class HalveReport:
-    """What a ``halve`` did, or would do.
+class CastReport:
+    """What a ``cast`` or a ``halve`` did, or would do.
 
     Attributes:
         source: prefix of the source.
-        target: prefix of the target.
+        target: prefix of the target; empty where there is none.
         dry_run: whether nothing was written.
         source_nbytes: bytes of payload in the source.
         target_nbytes: bytes of payload in the target.
@@ -190,7 +175,7 @@ class HalveReport:
 
     @property
     def optimizer_nbytes(self) -> int:
-        """Bytes of optimizer state that were left float32."""
+        """Bytes of optimizer state that kept their dtype."""
         return self.tensors.sum_nbytes("keep", OPTIMIZER_STATE)
 
     @property
@@ -210,19 +195,3 @@ class HalveReport:
             "tensors": [asdict(tensor) for tensor in self.tensors],
             "notes": list(self.notes),
         }
-
-
-def conversion_notes(plan: Plan) -> list[str]:
-    """Return what the user should know about the decisions that were taken."""
-    notes = []
-    if plan.decisions.are("cast").any():
-        notes.append(RESTORE_NOTE)
-    if plan.joined:
-        notes.append(f"{len(plan.joined)} partitioned tensors were joined: {_JOINED_NOTE}")
-    if kept := sum(bool(plan.targets.cast[row]) for row in plan.slices.keys() - plan.joined):
-        notes.append(f"{kept} partitioned tensors keep their slices: {_KEPT_NOTE}")
-    if plan.decisions.are("keep", OPTIMIZER_STATE).any():
-        notes.append(_OPTIMIZER_NOTE)
-    if OBJECT_GRAPH_KEY in plan.edits.payloads:
-        notes.append("the object graph was rewritten: it no longer lists what was dropped, and has the new names")
-    return notes

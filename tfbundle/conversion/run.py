@@ -1,4 +1,4 @@
-"""Running a plan: stage, stream, judge, publish."""
+"""Running a plan: stage, stream, judge, publish; or only stream, for the numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tfbundle.bundle.writer import IfExists, publish_bundle
-from tfbundle.casting.policy import CastPolicy
+from tfbundle.casting.policy import OnOverflow
 from tfbundle.casting.stats import StatsTable
 from tfbundle.conversion.ledger import Ledger
 from tfbundle.conversion.pipeline import StepContext, run_steps
@@ -53,7 +53,7 @@ def carry_out(
     prefix: str,
     storage: Storage,
     *,
-    policy: CastPolicy,
+    on_overflow: OnOverflow,
     options: RunOptions,
 ) -> StatsTable:
     """Run a plan and publish its result.
@@ -63,7 +63,7 @@ def carry_out(
         sources: the source shards, opened before the plan was made.
         prefix: where the result goes.
         storage: where both are.
-        policy: how to cast, and what to refuse.
+        on_overflow: what to do with values that do not fit.
         options: workers, overwriting, progress.
 
     Returns:
@@ -71,18 +71,27 @@ def carry_out(
 
     Raises:
         ChecksumError, FormatError: a source is damaged, or changed meanwhile. Nothing is left behind.
-        CastError: values overflow and ``policy`` does not allow it. Nothing is left behind.
+        CastError: values overflow and ``on_overflow`` does not allow it. Nothing is left behind.
     """
     with staging(storage, replace=options.if_exists == "replace") as stage:
         targets = _stage_shards(stage, prefix, plan)
-        context = StepContext(storage, tuple(source.path for source in sources), targets, policy)
-        ledger = Ledger(plan)
-        _run(context, plan, ledger, options)
-        for source in sources:
-            source.check_unchanged()
-        ledger.check_overflow(policy)
+        context = StepContext(storage, tuple(source.path for source in sources), targets, on_overflow)
+        ledger = _run(context, plan, sources, options)
+        ledger.check_overflow(on_overflow)
         publish_bundle(stage, storage, prefix, plan.header, ledger.iter_index_rows(), options.if_exists)
     return ledger.stats
+
+
+def survey(
+    plan: Plan, sources: Sequence[ReadableFile], storage: Storage, *, on_overflow: OnOverflow, options: RunOptions
+) -> StatsTable:
+    """Run a plan without writing anything; return what the cast would do, as ``carry_out`` does.
+
+    Raises:
+        ChecksumError, FormatError: a source is damaged, or changed meanwhile.
+    """
+    context = StepContext(storage, tuple(source.path for source in sources), (), on_overflow)
+    return _run(context, plan, sources, options).stats
 
 
 def _stage_shards(stage: Stage, prefix: str, plan: Plan) -> tuple[str, ...]:
@@ -95,7 +104,8 @@ def _stage_shards(stage: Stage, prefix: str, plan: Plan) -> tuple[str, ...]:
     return tuple(file.path for file in files)
 
 
-def _run(context: StepContext, plan: Plan, ledger: Ledger, options: RunOptions) -> None:
+def _run(context: StepContext, plan: Plan, sources: Sequence[ReadableFile], options: RunOptions) -> Ledger:
+    ledger = Ledger(plan)
     progress, nbytes = options.progress, plan.source_nbytes
     num_workers = choose_num_workers(options.jobs, nbytes, plan.step_nbytes)
     with hired_workers(num_workers) as executor:
@@ -107,3 +117,6 @@ def _run(context: StepContext, plan: Plan, ledger: Ledger, options: RunOptions) 
             ledger.check_complete()
         finally:
             progress.finish()
+    for source in sources:
+        source.check_unchanged()
+    return ledger

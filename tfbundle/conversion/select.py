@@ -1,29 +1,15 @@
-"""Which tensors become what: patterns on names, and the treatment of optimizer state."""
+"""Which tensors are cast, kept and dropped: patterns on names, and the treatment of optimizer state."""
 
 from __future__ import annotations
 
 import difflib
 import fnmatch
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args, overload
-
-import numpy as np
-from numpy.typing import NDArray
-
-from tfbundle.format.dtypes import FLOAT32, dtype_name
-
-Action = Literal["cast", "keep", "copy", "drop"]
-"""Cast to the target dtype; keep a float32 tensor as it is; copy one of another dtype; leave it out."""
-
-ACTIONS: tuple[Action, ...] = get_args(Action)
+from typing import Literal, get_args
 
 OptimizerState = Literal["keep", "cast", "drop"]
-
-OPTIMIZER_STATE = "optimizer state"
-"""The reason given for tensors that ``optimizer`` decided about."""
 
 REGEX_MARK = "re:"
 _VALUE_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -69,13 +55,6 @@ class Selection:
             compile_pattern(old)
 
 
-class Decision(NamedTuple):
-    """What becomes of one tensor, and why."""
-
-    action: Action
-    reason: str
-
-
 def compile_pattern(pattern: str) -> re.Pattern[str]:
     """Return the regular expression to search names for: that of a glob, or what follows ``re:``.
 
@@ -117,107 +96,3 @@ def _matches(expression: re.Pattern[str], name: str) -> bool:
     if expression.search(name):
         return True
     return name.endswith(_VALUE_SUFFIX) and bool(expression.search(name.removesuffix(_VALUE_SUFFIX)))
-
-
-class Decisions(Sequence[Decision]):
-    """What becomes of each of many tensors, and why, in columns.
-
-    Args:
-        actions: position in ``ACTIONS`` of what is done to each tensor.
-        reasons: position in ``texts`` of why.
-        texts: the reasons there are.
-    """
-
-    def __init__(self, actions: NDArray[np.uint8], reasons: NDArray[np.int32], texts: Sequence[str]) -> None:
-        self.actions = actions
-        self._reasons = reasons
-        self._texts = tuple(texts)
-
-    @classmethod
-    def of(cls, decisions: Iterable[Decision]) -> Decisions:
-        """Return the same decisions as columns."""
-        listed = list(decisions)
-        texts = list(dict.fromkeys(decision.reason for decision in listed))
-        numbers = {text: number for number, text in enumerate(texts)}
-        actions = np.array([ACTIONS.index(decision.action) for decision in listed], np.uint8)
-        return cls(actions, np.array([numbers[decision.reason] for decision in listed], np.int32), texts)
-
-    def __len__(self) -> int:
-        return len(self.actions)
-
-    @overload
-    def __getitem__(self, position: int) -> Decision: ...
-    @overload
-    def __getitem__(self, position: slice) -> Decisions: ...
-    def __getitem__(self, position: int | slice) -> Decision | Decisions:
-        if isinstance(position, slice):
-            return Decisions(self.actions[position], self._reasons[position], self._texts)
-        return Decision(ACTIONS[self.actions[position]], self._texts[self._reasons[position]])
-
-    def are(self, action: Action, reason: str | None = None) -> NDArray[np.bool_]:
-        """Tell which tensors are treated this way, for this reason if one is given."""
-        found = np.equal(self.actions, ACTIONS.index(action))
-        if reason is not None:
-            found &= self._reasons == (self._texts.index(reason) if reason in self._texts else -1)
-        return found
-
-    def count_reasons(self, action: Action) -> Counter[str]:
-        """Count, for one action, the tensors that each reason explains; in the order in which they come up."""
-        reasons = self._reasons[self.are(action)]
-        counts = np.bincount(reasons, minlength=1)
-        present = sorted(np.flatnonzero(counts).tolist(), key=lambda number: int(np.argmax(reasons == number)))
-        return Counter({self._texts[number]: int(counts[number]) for number in present})
-
-
-def decide(
-    names: Collection[str], dtypes: NDArray[np.uint8], selection: Selection, optimizer_state: Collection[str]
-) -> Decisions:
-    """Decide for every tensor what becomes of it.
-
-    Args:
-        names: of the tensors.
-        dtypes: number of each tensor's element type, in the same order.
-        selection: what the user asked for.
-        optimizer_state: names of the tensors that an optimizer keeps for itself.
-
-    Raises:
-        ValueError: a pattern matches nothing.
-
-    Example:
-        >>> decide(["w", "step"], np.array([1, 9], np.uint8), Selection(), ())[1]
-        Decision(action='copy', reason='int64')
-    """
-    patterns = {
-        option: match_names(getattr(selection, option), names) if getattr(selection, option) else {}
-        for option in ("drop", "keep", "only")
-    }
-    present = np.flatnonzero(np.bincount(dtypes, minlength=1)).tolist()
-    texts = [*dict.fromkeys(("float32", *map(dtype_name, present)))]
-    actions = np.where(dtypes == FLOAT32.number, ACTIONS.index("cast"), ACTIONS.index("copy")).astype(np.uint8)
-    by_dtype = np.zeros(256, np.int32)
-    for number in present:
-        by_dtype[number] = texts.index(dtype_name(number))
-    reasons = by_dtype[dtypes]
-    if any(patterns.values()) or optimizer_state:
-        numbers = {text: number for number, text in enumerate(texts)}
-        for position, name in enumerate(names):
-            is_float = bool(dtypes[position] == FLOAT32.number)
-            if found := _decide_by_name(name, patterns, selection, is_state=name in optimizer_state, is_float=is_float):
-                actions[position] = ACTIONS.index(found.action)
-                reasons[position] = numbers.setdefault(found.reason, len(numbers))
-        texts = list(numbers)
-    return Decisions(actions, reasons, texts)
-
-
-def _decide_by_name(
-    name: str, patterns: Mapping[str, Mapping[str, str]], selection: Selection, *, is_state: bool, is_float: bool
-) -> Decision | None:
-    """Return what a tensor's name decides; None leaves it to the dtype."""
-    rules: tuple[tuple[bool, Action, str], ...] = (
-        (name in patterns["drop"], "drop", f"--drop {patterns['drop'].get(name)}"),
-        (is_state and selection.optimizer == "drop", "drop", OPTIMIZER_STATE),
-        (is_float and name in patterns["keep"], "keep", f"--keep {patterns['keep'].get(name)}"),
-        (is_float and bool(selection.only) and name not in patterns["only"], "keep", "not in --only"),
-        (is_float and is_state and selection.optimizer == "keep", "keep", OPTIMIZER_STATE),
-    )
-    return next((Decision(action, why) for applies, action, why in rules if applies), None)

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tfbundle.conversion.castable import Cast
 from tfbundle.conversion.join import Join, JoinSource, plan_row_ranges, reaches
 from tfbundle.conversion.plan import Plan, Rows
-from tfbundle.format.dtypes import ELEMENT_NBYTES, FLOAT16, FLOAT32, SWAP_NBYTES
+from tfbundle.format.dtypes import ELEMENT_NBYTES, SWAP_NBYTES
 from tfbundle.format.entries import BIG
 from tfbundle.format.extents import cut_runs
 from tfbundle.format.naming import key_to_name
@@ -40,20 +41,19 @@ class Transform(NamedTuple):
     """What happens to bytes on their way.
 
     Attributes:
-        cast: whether float32 becomes float16; else the values stay what they are.
+        cast: from which dtype to which; None where the values stay what they are.
         swap: how many bytes are reversed together, 1 where the byte order is right already.
         structure: of a payload whose checksum follows from its structure, which then goes in one piece; None for
             plain bytes.
     """
 
-    cast: bool = False
+    cast: Cast | None = None
     swap: int = 1
     structure: Structure | None = None
 
-    @property
-    def shrink(self) -> int:
-        """How many source bytes make one target byte."""
-        return FLOAT32.nbytes // FLOAT16.nbytes if self.cast else 1
+    def resize(self, nbytes: int) -> int:
+        """Return how many bytes so many source bytes become."""
+        return nbytes if self.cast is None else self.cast.resize(nbytes)
 
 
 class Run(NamedTuple):
@@ -141,7 +141,9 @@ def _iter_runs(plan: Plan, rows: Rows) -> Iterator[_PlacedRun]:
     """Cut rows, which are in order of source and target, where they are not neighbours or not alike."""
     source, target = plan.index.columns, plan.targets
     swap = SWAP_NBYTES[source.dtype] if plan.index.header.endianness == BIG else np.ones(plan.num_rows, np.int64)
-    alike = (source.shard_id, target.shard_id, target.cast, swap)
+    is_cast = plan.is_cast
+    cast_from, cast_to = np.where(is_cast, source.dtype, 0), np.where(is_cast, target.dtype, 0)
+    alike = (source.shard_id, target.shard_id, cast_from, cast_to, swap)
     before, after = rows[:-1], rows[1:]
     structured = ELEMENT_NBYTES[source.dtype] == 0
     cut = structured[before] | structured[after]
@@ -160,9 +162,13 @@ def _iter_runs(plan: Plan, rows: Rows) -> Iterator[_PlacedRun]:
 def _transform(plan: Plan, row: int, swap: int) -> Transform:
     dtype = int(plan.index.columns.dtype[row])
     if ELEMENT_NBYTES[dtype]:
-        return Transform(bool(plan.targets.cast[row]), swap)
+        return Transform(_cast(plan, row) if plan.targets.dtype[row] != dtype else None, swap)
     swap = _STRUCTURE_SWAP if plan.index.header.endianness == BIG else 1
-    return Transform(cast=False, swap=swap, structure=_structure(plan, row))
+    return Transform(None, swap, _structure(plan, row))
+
+
+def _cast(plan: Plan, row: int) -> Cast:
+    return Cast(int(plan.index.columns.dtype[row]), int(plan.targets.dtype[row]))
 
 
 def _structure(plan: Plan, row: int) -> Structure:
@@ -198,7 +204,7 @@ def _split(run: Run, nbytes: int) -> Iterator[Run]:
         end = min(start + nbytes, total)
         first, last = int(np.searchsorted(ends, start, "right")), int(np.searchsorted(ends, end)) + 1
         bounds = np.clip(np.concatenate([[start], ends[first:last]]), start, end)
-        target_offset = run.target_offset + start // run.transform.shrink
+        target_offset = run.target_offset + run.transform.resize(start)
         yield Run(run.rows[first:last], np.diff(bounds), run.source_offset + start, target_offset, run.transform)
 
 
@@ -210,10 +216,11 @@ def _iter_joins(plan: Plan, row: int) -> Iterator[Join]:
         JoinSource(part, int(columns.shard_id[part]), int(columns.offset[part]), box)
         for part, box in zip(slices.rows, slices.boxes, strict=True)
     )
-    swap = FLOAT32.swap if plan.index.header.endianness == BIG else 1
-    for rows in plan_row_ranges(shape, plan.step_nbytes):
+    cast = _cast(plan, row)
+    swap = int(SWAP_NBYTES[cast.source]) if plan.index.header.endianness == BIG else 1
+    for rows in plan_row_ranges(shape, plan.step_nbytes // cast.source_nbytes):
         here = tuple(piece for piece in pieces if reaches(piece.box, rows, shape))
-        yield Join(row, int(targets.shard_id[row]), int(targets.offset[row]), shape, rows, here, swap)
+        yield Join(row, int(targets.shard_id[row]), int(targets.offset[row]), shape, rows, here, cast, swap)
 
 
 def _make_write(plan: Plan, row: int) -> Write:

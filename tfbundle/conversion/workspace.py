@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 
-import numpy as np
-
-from tfbundle.casting.half import HalfCaster
-from tfbundle.casting.policy import CastPolicy
+from tfbundle.casting.caster import Caster
+from tfbundle.casting.casters import make_caster
+from tfbundle.casting.policy import OnOverflow
 from tfbundle.casting.stats import StatsTable
+from tfbundle.conversion.castable import Cast
+from tfbundle.format.dtypes import dtype_name
 from tfbundle.storage.buffers import WINDOW_NBYTES, Bytes, aligned_buffer, at_offset
 
 
@@ -18,12 +19,12 @@ class Workspace:
     Get one from ``workspace``. Not thread-safe.
     """
 
-    def __init__(self, policy: CastPolicy) -> None:
-        self.policy = policy
+    def __init__(self, on_overflow: OnOverflow) -> None:
+        self.on_overflow = on_overflow
         self._source = aligned_buffer(WINDOW_NBYTES)
         self._target = aligned_buffer(WINDOW_NBYTES)
         self._whole: Bytes | None = None
-        self._caster = HalfCaster(policy.on_overflow)
+        self._casters: dict[Cast, Caster] = {}
 
     def source(self, offset: int, nbytes: int) -> Bytes:
         """Return a buffer for bytes that are read at a file offset."""
@@ -35,10 +36,11 @@ class Workspace:
             self._whole = aligned_buffer(WINDOW_NBYTES)
         return self._whole[:nbytes]
 
-    def cast(self, window: Bytes, offset: int, starts: list[int]) -> tuple[Bytes, StatsTable]:
-        """Cast float32 values to float16.
+    def cast(self, cast: Cast, window: Bytes, offset: int, starts: list[int]) -> tuple[Bytes, StatsTable]:
+        """Cast values.
 
         Args:
+            cast: from which dtype to which.
             window: the values' bytes.
             offset: in the file where the result will be written.
             starts: byte in the window at which each tensor starts.
@@ -46,9 +48,17 @@ class Workspace:
         Returns:
             The result's bytes, valid until the next call, and what was done to each tensor.
         """
-        output = at_offset(self._target, offset)[: len(window) // 2]
-        elements = [start // 4 for start in starts]
-        return output, self._caster.cast(window.view(np.uint32), output.view(np.uint16), elements)
+        output = at_offset(self._target, offset)[: cast.resize(len(window))]
+        source, target = (
+            part.view(f"u{nbytes}") for part, nbytes in ((window, cast.source_nbytes), (output, cast.target_nbytes))
+        )
+        return output, self._caster(cast).cast(source, target, [start // cast.source_nbytes for start in starts])
+
+    def _caster(self, cast: Cast) -> Caster:
+        if cast not in self._casters:
+            names = dtype_name(cast.source), dtype_name(cast.target)
+            self._casters[cast] = make_caster(*names, self.on_overflow)
+        return self._casters[cast]
 
 
 def swap_bytes(window: Bytes, width: int) -> None:
@@ -60,9 +70,9 @@ def swap_bytes(window: Bytes, width: int) -> None:
 _local = threading.local()
 
 
-def workspace(policy: CastPolicy) -> Workspace:
+def workspace(on_overflow: OnOverflow) -> Workspace:
     """Return this thread's workspace."""
     found: Workspace | None = getattr(_local, "workspace", None)
-    if found is None or found.policy != policy:
-        found = _local.workspace = Workspace(policy)
+    if found is None or found.on_overflow != on_overflow:
+        found = _local.workspace = Workspace(on_overflow)
     return found
