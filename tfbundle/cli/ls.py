@@ -43,7 +43,7 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the list."""
     from tfbundle.bundle.reader import open_bundle
-    from tfbundle.conversion.select import match_names
+    from tfbundle.format.patterns import match_names
 
     with open_bundle(options.source) as bundle:
         if options.tree:

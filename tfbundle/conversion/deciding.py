@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.conversion.castable import CASTABLE, can_cast, is_lossless, usual_sources
 from tfbundle.conversion.decisions import OPTIMIZER_STATE, Action, Decision, Decisions
-from tfbundle.conversion.select import Selection, match_names
+from tfbundle.conversion.select import Selection
 from tfbundle.errors import UnsupportedError
 from tfbundle.format.dtypes import dtype_name, named_data_type
+from tfbundle.format.patterns import match_names
 
 
 def decide(

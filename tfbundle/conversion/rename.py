@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
 
-from tfbundle.conversion.select import REGEX_MARK
+from tfbundle.format.patterns import REGEX_MARK
 
 
 def rename_names(names: Collection[str], rules: Iterable[tuple[str, str]]) -> dict[str, str]:
