@@ -136,11 +136,16 @@ def test_rule_goes_before_keep_and_after_drop() -> None:
         (CastPolicy(sources=("string",)), "no cast to or from 'string'"),
         (CastPolicy(sources=("int32",)), "no cast from int32 to float16: only floats to floats, integers to integers"),
         (CastPolicy(rules=(("*", "half"),)), "no cast to or from 'half'"),
-        (CastPolicy(rules=(("*", "int32"),)), r"--rule \*=int32: no cast from float32 to int32, tensor 'scope/w'"),
     ],
 )
 def test_no_such_cast(policy: CastPolicy, message: str) -> None:
-    with pytest.raises(UnsupportedError, match=message):
+    with pytest.raises(ValueError, match=message):
+        decide([NAME], np.array([FLOAT32], np.uint8), Selection(), policy, ())
+
+
+def test_rule_that_a_tensor_cannot_follow() -> None:
+    policy = CastPolicy(rules=(("*", "int32"),))
+    with pytest.raises(UnsupportedError, match=r"--rule \*=int32: no cast from float32 to int32, tensor 'scope/w'"):
         decide([NAME], np.array([FLOAT32], np.uint8), Selection(), policy, ())
 
 

@@ -44,8 +44,8 @@ def run(options: argparse.Namespace) -> int:
     from tfbundle.audit.verify import verify
     from tfbundle.bundle.reader import open_bundle
     from tfbundle.bundle.writer import save
-    from tfbundle.cli.halve import print_summary
     from tfbundle.cli.output import print_json
+    from tfbundle.cli.report import print_summary
     from tfbundle.cli.verify import print_verdict
     from tfbundle.conversion.halve import halve
     from tfbundle.conversion.run import RunOptions

@@ -6,7 +6,9 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tfbundle.bundle.writer import IfExists
     from tfbundle.conversion.layout import Layout
+    from tfbundle.conversion.progress import Progress
     from tfbundle.conversion.run import RunOptions
 
 
@@ -22,11 +24,16 @@ def add_layout_options(parser: Any) -> None:
 
 def add_run_options(parser: Any) -> None:
     """Add the options that say how a conversion runs."""
+    add_jobs_option(parser)
+    parser.add_argument("--force", action="store_true", help="replace a bundle that is at DST already")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done; read no payload, write nothing")
+
+
+def add_jobs_option(parser: Any) -> None:
+    """Add the option for the number of workers."""
     parser.add_argument(
         "--jobs", metavar="N", type=int, help="number of workers (default: one for each core, 8 at most)"
     )
-    parser.add_argument("--force", action="store_true", help="replace a bundle that is at DST already")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done; read no payload, write nothing")
 
 
 def add_output_options(parser: Any) -> None:
@@ -45,12 +52,14 @@ def read_layout(options: argparse.Namespace) -> Layout:
 
 def read_run_options(options: argparse.Namespace) -> RunOptions:
     """Return how the options ask a conversion to run."""
-    from tfbundle.cli.progress import terminal_progress
     from tfbundle.conversion.run import RunOptions
 
-    return RunOptions(
-        "replace" if options.force else "error",
-        options.jobs,
-        options.dry_run,
-        terminal_progress(quiet=options.quiet or options.json),
-    )
+    if_exists: IfExists = "replace" if options.force else "error"
+    return RunOptions(if_exists, options.jobs, options.dry_run, read_progress(options))
+
+
+def read_progress(options: argparse.Namespace) -> Progress:
+    """Return what tells the user how far a run has come; nothing where other output is asked for."""
+    from tfbundle.cli.progress import terminal_progress
+
+    return terminal_progress(quiet=options.quiet or options.json)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 
 import tfbundle
-from tfbundle.cli import demo, halve, ls, merge, show, verify
+from tfbundle.cli import cast, demo, halve, ls, merge, show, stats, verify
 from tfbundle.cli.status import STATUS_HELP
 
-_VERBS = (halve, merge, ls, show, verify, demo)
+_VERBS = (halve, cast, merge, ls, show, stats, verify, demo)
 
 _DESCRIPTION = """\
 Read, verify and halve TensorFlow checkpoints without TensorFlow.

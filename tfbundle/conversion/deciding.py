@@ -34,8 +34,8 @@ def decide(
         optimizer_state: names of the tensors that an optimizer keeps for itself.
 
     Raises:
-        ValueError: a pattern matches nothing.
-        UnsupportedError: there is no such dtype, or no such cast.
+        ValueError: a pattern matches nothing, or there are no such casts.
+        UnsupportedError: a rule asks for a cast that a tensor cannot have.
 
     Example:
         >>> decide(["w", "step"], np.array([1, 9], np.uint8), Selection(), CastPolicy(), ())[1]
@@ -61,14 +61,14 @@ def check_castable(policy: CastPolicy) -> None:
     """Check that there are such casts.
 
     Raises:
-        UnsupportedError: there are not.
+        ValueError: there are not.
     """
     for name in (policy.to, *policy.sources, *(dtype for _, dtype in policy.rules)):
         if name not in CASTABLE:
-            raise UnsupportedError(f"no cast to or from {name!r}; there are {', '.join(CASTABLE)}")
+            raise ValueError(f"no cast to or from {name!r}; there are {', '.join(CASTABLE)}")
     for source in policy.sources:
         if not can_cast(source, policy.to):
-            raise UnsupportedError(f"no cast from {source} to {policy.to}: only floats to floats, integers to integers")
+            raise ValueError(f"no cast from {source} to {policy.to}: only floats to floats, integers to integers")
 
 
 def _decide_by_dtype(dtype: str, policy: CastPolicy) -> Decision:

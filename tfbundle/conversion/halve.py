@@ -56,4 +56,6 @@ def halve(
         >>> tfbundle.load(folder + "/half/model")["w"].dtype
         dtype('float16')
     """
+    if policy.to != "float16":
+        raise ValueError(f"halve casts to float16; for {policy.to}, use cast")
     return cast(source, target, policy=policy, selection=selection, layout=layout, options=options)

@@ -115,6 +115,29 @@ class TensorReports(Sequence[TensorReport]):
         """Return the bytes that the tensors have in the target which were treated this way, for this reason."""
         return int(self._target_nbytes[self._plan.decisions.are(action, reason)].sum())
 
+    def group_casts(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Return how many tensors were cast from which dtype to which, and the bytes they have in the target."""
+        plan = self._plan
+        tensors = np.flatnonzero(plan.decisions.are("cast"))
+        sources, targets = plan.index.columns.dtype[plan.tensor_rows[tensors]], plan.decisions.dtypes[tensors]
+        pairs, inverse, counts = np.unique(sources * np.int64(256) + targets, return_inverse=True, return_counts=True)
+        nbytes = np.zeros(len(pairs), np.int64)
+        np.add.at(nbytes, inverse, self._target_nbytes[tensors])
+        return {
+            (dtype_name(pair // 256), dtype_name(pair % 256)): (count, size)
+            for pair, count, size in zip(pairs.tolist(), counts.tolist(), nbytes.tolist(), strict=True)
+        }
+
+    def list_dtypes(self, action: Action) -> list[str]:
+        """Return the names of the dtypes that tensors had which were treated this way."""
+        rows = self._plan.tensor_rows[self._plan.decisions.are(action)]
+        return [dtype_name(number) for number in np.unique(self._plan.index.columns.dtype[rows]).tolist()]
+
+    @property
+    def has_stats(self) -> bool:
+        """Whether it is known what the cast does to the numbers."""
+        return self._stats is not None
+
     @property
     def num_renamed(self) -> int:
         """How many tensors got another name."""

@@ -1,0 +1,46 @@
+"""What the verbs have in common that cast and write."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tfbundle.cli.options import add_layout_options, add_output_options, add_run_options, read_layout, read_run_options
+from tfbundle.cli.output import print_json
+from tfbundle.cli.report import print_summary
+from tfbundle.cli.selection import add_selection_options, read_selection
+from tfbundle.cli.treatment import add_overflow_option, add_rule_option, add_slices_option, read_policy
+
+if TYPE_CHECKING:
+    from tfbundle.conversion.report import CastReport
+
+
+def add_conversion_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of all verbs that cast and write."""
+    which = parser.add_argument_group("which tensors")
+    add_selection_options(which)
+    add_rule_option(which)
+    how = parser.add_argument_group("how")
+    add_overflow_option(how)
+    add_slices_option(how)
+    add_layout_options(how)
+    add_run_options(how)
+    add_output_options(parser.add_argument_group("output"))
+
+
+def convert(verb: Callable[..., CastReport], options: argparse.Namespace) -> int:
+    """Do what a verb that casts and writes does in Python, and print the report."""
+    report = verb(
+        options.source,
+        options.target,
+        policy=read_policy(options),
+        selection=read_selection(options),
+        layout=read_layout(options),
+        options=read_run_options(options),
+    )
+    if options.json:
+        print_json(report.to_dict())
+    elif not options.quiet:
+        print_summary(report)
+    return 0
