@@ -10,7 +10,7 @@ from tfbundle.casting.stats import StatsTable
 from tfbundle.conversion.beside import record_checkpoint, surroundings_notes
 from tfbundle.conversion.layout import Layout
 from tfbundle.conversion.report import CastReport, TensorReports
-from tfbundle.conversion.report_notes import conversion_notes
+from tfbundle.conversion.report_notes import UNKNOWN_OVERFLOW_NOTE, conversion_notes
 from tfbundle.conversion.request import Request
 from tfbundle.conversion.run import RunOptions, carry_out
 from tfbundle.conversion.select import Selection
@@ -73,7 +73,9 @@ def cast(
             plan = request.plan(bundle)
             notes = surroundings_notes(bundle.prefix, storage) if plan.decisions.are("cast").any() else []
             stats: StatsTable | None = None
-            if not options.dry_run:
+            if options.dry_run:
+                notes += [UNKNOWN_OVERFLOW_NOTE] if policy.on_overflow == "keep" else []
+            else:
                 check_target(prefix, plan.header.num_shards, options.if_exists, storage)
                 with readable_bundle(bundle, prefix) as readable:
                     if readable is not bundle:  # string sizes are only known now, and so where data files end

@@ -17,6 +17,9 @@ ACTIONS: tuple[Action, ...] = get_args(Action)
 OPTIMIZER_STATE = "optimizer state"
 """The reason given for tensors that ``Selection.optimizer`` decided about."""
 
+OVERFLOW = "would overflow"
+"""The reason given for tensors that ``CastPolicy.on_overflow="keep"`` left alone."""
+
 
 class Decision(NamedTuple):
     """What becomes of one tensor, and why; ``dtype`` is the number of what it is cast to, 0 for all that are not."""

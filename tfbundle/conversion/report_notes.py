@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfbundle.conversion.castable import can_stitch
-from tfbundle.conversion.decisions import OPTIMIZER_STATE
+from tfbundle.conversion.decisions import OPTIMIZER_STATE, OVERFLOW
 from tfbundle.conversion.plan import Plan
 from tfbundle.format.dtypes import dtype_name
 from tfbundle.format.naming import OBJECT_GRAPH_KEY
@@ -24,6 +24,10 @@ _OPTIMIZER_NOTE = (
     "optimizer state stays {1}: an optimizer that keeps {1} slots restores it; one that has {0} slots, as that of a "
     "pure {0} Keras model, needs --optimizer cast, or drop and a fresh start"
 )
+_OVERFLOW_NOTE = (
+    "{0} tensors keep their dtype, since some of their values would overflow; to find them, the source was read twice"
+)
+UNKNOWN_OVERFLOW_NOTE = "--dry-run reads no payload: which tensors --on-overflow keep would leave is not known yet"
 _GRAPH_NOTE = "the object graph was rewritten: it no longer lists what was dropped, and has the new names"
 
 
@@ -47,6 +51,8 @@ def conversion_notes(plan: Plan, to: str) -> list[str]:
     if state.any():
         sources = _name_dtypes(plan.index.columns.dtype[plan.tensor_rows[state]])
         notes.append(_OPTIMIZER_NOTE.format(to, sources))
+    if kept := int(decisions.are("keep", OVERFLOW).sum()):
+        notes.append(_OVERFLOW_NOTE.format(kept))
     if OBJECT_GRAPH_KEY in plan.edits.payloads:
         notes.append(_GRAPH_NOTE)
     return notes

@@ -11,7 +11,7 @@ import numpy as np
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader, open_bundle
 from tfbundle.casting.policy import CastPolicy
-from tfbundle.conversion.decisions import Decision
+from tfbundle.conversion.decisions import OVERFLOW, Decision
 from tfbundle.conversion.layout import Layout
 from tfbundle.conversion.plan import Plan
 from tfbundle.conversion.report import CastReport, TensorReports
@@ -21,9 +21,6 @@ from tfbundle.conversion.select import Selection
 from tfbundle.conversion.transcode import readable_bundle
 from tfbundle.errors import FormatError
 from tfbundle.storage.local import LocalStorage
-
-OVERFLOW = "would overflow"
-"""The reason given for tensors that ``on_overflow="keep"`` left alone."""
 
 
 def stats(
