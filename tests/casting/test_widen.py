@@ -10,7 +10,7 @@ from tfbundle.casting.bfloat16 import Bfloat16Caster
 from tfbundle.casting.caster import BLOCK_ELEMENTS
 from tfbundle.casting.half import HalfCaster
 from tfbundle.casting.stats import CastStats, StatsTable
-from tfbundle.casting.widen import Bfloat16Widener, HalfWidener, WidenCaster
+from tfbundle.casting.widen import Bfloat16Widener, HalfWidener, SingleWidener, WidenCaster
 
 WIDENERS: dict[str, type[WidenCaster]] = {"float16": HalfWidener, "bfloat16": Bfloat16Widener}
 INFINITY = {"float16": 0x7C00, "bfloat16": 0x7F80}
@@ -111,3 +111,24 @@ def test_errstate_of_the_caller_does_not_matter(name: str) -> None:
     with np.errstate(all="raise"):
         widen(name, EVERYTHING)
         widen(name, mostly_ordinary)
+
+
+SINGLES = {
+    "zero": (0x00000000, 0x0000000000000000),
+    "one": (0x3F800000, 0x3FF0000000000000),
+    "smallest subnormal, 2^-149": (0x00000001, 0x36A0000000000000),
+    "largest subnormal": (0x007FFFFF, 0x380FFFFFC0000000),
+    "largest": (0x7F7FFFFF, 0x47EFFFFFE0000000),
+    "infinity": (0x7F800000, 0x7FF0000000000000),
+    "signalling NaN becomes quiet": (0x7F800001, 0x7FF8000020000000),
+    "quiet NaN": (0x7FD5A000, 0x7FFAB40000000000),
+}
+
+
+def test_singles_of_both_signs() -> None:
+    source = np.array([bits | sign << 31 for bits, _ in SINGLES.values() for sign in (0, 1)], np.uint32)
+    target = np.empty(len(source), np.uint64)
+    (stats,) = SingleWidener().cast(source, target)
+    expected = [bits | sign << 63 for _, bits in SINGLES.values() for sign in (0, 1)]
+    assert [hex(bits) for bits in target.tolist()] == [hex(bits) for bits in expected]
+    assert stats == CastStats(16, inf=2, nan=4, largest=float.fromhex("0x1.fffffep127"))

@@ -10,14 +10,13 @@ Source: TensorFlow ``tf.cast``, all 2^32 patterns but NaN; ``Eigen::bfloat16_imp
 
 from __future__ import annotations
 
-import numpy as np
-
 from tfbundle.casting.narrow import NarrowCaster, NarrowFormat, signed
-from tfbundle.casting.segments import Bits, Segments
+from tfbundle.casting.segments import Bits, Segments, SmallLimits
 
-_ONE = np.array(1, np.uint32)
-_UNDERFLOW = 0x8000  # 2^-134, the largest magnitude that rounds to zero, by a tie
-_NORMAL = 0x7F8000  # the smallest that rounds to 2^-126 or beyond
+_SMALL = SmallLimits(
+    underflow=0x8000,  # 2^-134, by a tie
+    normal=0x7F8000,  # half a step below 2^-126, likewise
+)
 
 
 class Bfloat16Caster(NarrowCaster):
@@ -28,6 +27,7 @@ class Bfloat16Caster(NarrowCaster):
             ``"error"`` into infinity (to refuse it is up to the caller, who gets the count).
 
     Example:
+        >>> import numpy as np
         >>> target = np.empty(2, np.uint16)
         >>> Bfloat16Caster().cast(np.array([1, 3.4e38], np.float32).view(np.uint32), target).total().overflow
         1
@@ -49,21 +49,11 @@ class Bfloat16Caster(NarrowCaster):
 
     def _cast_tame(self, source: Bits, target: Bits, segments: Segments, top: int) -> None:
         magnitude, addend = self._magnitude[: len(source)], self._format.addend
+        flags = self._flags[: len(source)]
         if top < self._format.overflow:
-            self._count_small(magnitude, magnitude, segments)
+            segments.add_small(_SMALL, magnitude, magnitude, flags)
             self._round(source, target, magnitude, None, addend)
         else:
             work = self._work[: len(source)]
-            self._count_small(magnitude, work, segments)
+            segments.add_small(_SMALL, magnitude, work, flags)
             self._round(source, target, work, magnitude, addend)
-
-    def _count_small(self, magnitude: Bits, work: Bits, segments: Segments) -> None:
-        """Count what underflows or becomes subnormal; ``work`` is scratch memory, which may be that of magnitudes."""
-        np.subtract(magnitude, _ONE, out=work)  # zero is as large as can be then
-        if int(np.minimum.reduce(work)) >= _NORMAL - 1:
-            return
-        flags = self._flags[: len(work)]
-        underflow = segments.count(np.less(work, np.array(_UNDERFLOW, np.uint32), out=flags))
-        segments.add("underflow", underflow)
-        small = segments.count(np.less(work, np.array(_NORMAL - 1, np.uint32), out=flags))
-        segments.add("subnormal", small - underflow)

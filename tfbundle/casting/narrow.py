@@ -25,7 +25,6 @@ from tfbundle.casting.segments import Bits, Counts, Flags, Segments
 INF = 0x7F800000
 _MAGNITUDE = np.array(0x7FFFFFFF, np.uint32)
 _INF = np.array(INF, np.uint32)
-_BEYOND_INF = np.array(2**32 - INF, np.uint32)
 
 Ints = NDArray[np.int32]
 
@@ -111,7 +110,7 @@ class NarrowCaster(Caster):
         largest = segments.largest(magnitude)
         top = int(largest.max())
         if top < self._format.overflow:
-            segments.raise_largest(largest)
+            segments.raise_largest(largest.view(np.float32))
             self._cast_tame(source, target, segments, top)
         else:
             self._cast_large(source, target, segments, largest)
@@ -121,7 +120,7 @@ class NarrowCaster(Caster):
         magnitude, top = self._magnitude[: len(source)], int(largest.max())
         beyond = segments.count(np.greater_equal(magnitude, self._overflow, out=self._flags[: len(source)]))
         if top < INF:
-            segments.raise_largest(largest)
+            segments.raise_largest(largest.view(np.float32))
             segments.add("overflow", beyond)
         else:
             segments.add("overflow", beyond - self._note_nonfinite(magnitude, segments))
@@ -167,10 +166,8 @@ class NarrowCaster(Caster):
 
     def _note_nonfinite(self, magnitude: Bits, segments: Segments) -> Counts:
         """Count infinities and NaN, remember where they are, and find the largest of the others."""
-        work = self._work[: len(magnitude)]
-        np.add(magnitude, _BEYOND_INF, out=work)  # all others are beyond them then, in the same order
-        largest = segments.largest(work)
-        segments.raise_largest(np.where(largest >= _BEYOND_INF, largest + _INF, np.uint32(0)))
+        largest = segments.largest_finite(magnitude, self._work[: len(magnitude)], INF)
+        segments.raise_largest(largest.view(np.float32))
         nonfinite = segments.count(np.greater_equal(magnitude, _INF, out=self._nonfinite[: len(magnitude)]))
         nan = segments.count(np.greater(magnitude, _INF, out=self._nan[: len(magnitude)]))
         segments.add("nan", nan)

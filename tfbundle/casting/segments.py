@@ -5,7 +5,7 @@ A block usually belongs to one tensor, and sometimes to ten thousand; neither ta
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,18 @@ Bits = NDArray[Any]
 
 Flags = NDArray[np.bool_]
 Counts = NDArray[np.int64] | int
+
+
+class SmallLimits(NamedTuple):
+    """Magnitudes at which the outcome of a cast changes, as bit patterns of the source dtype.
+
+    Attributes:
+        underflow: the largest that rounds to zero.
+        normal: the smallest that rounds to a normal number.
+    """
+
+    underflow: int
+    normal: int
 
 
 class Segments:
@@ -34,6 +46,11 @@ class Segments:
         self._starts = starts
         self.alone = len(starts) == 1
 
+    def apart(self) -> tuple[StatsTable, Segments]:
+        """Return the same stretches with a table of their own, for what is only one part of a cast."""
+        table = StatsTable(len(self._starts))
+        return table, Segments(table, slice(None), self._starts)
+
     def largest(self, numbers: Bits) -> Bits:
         """Return the largest number of each tensor."""
         if self.alone:
@@ -41,6 +58,28 @@ class Segments:
         else:
             largest = np.maximum.reduceat(numbers, self._starts)
         return largest
+
+    def smallest(self, numbers: Bits) -> Bits:
+        """Return the smallest number of each tensor."""
+        if self.alone:
+            smallest: Bits = np.minimum.reduce(numbers, keepdims=True)
+        else:
+            smallest = np.minimum.reduceat(numbers, self._starts)
+        return smallest
+
+    def largest_finite(self, magnitude: Bits, work: Bits, infinity: int) -> Bits:
+        """Return the largest pattern below that of infinity in each tensor, 0 where there is none.
+
+        Args:
+            magnitude: patterns without their signs.
+            work: scratch memory of the same size.
+            infinity: its pattern.
+        """
+        inf = np.array(infinity, magnitude.dtype)
+        beyond = np.array((1 << 8 * magnitude.itemsize) - infinity, magnitude.dtype)
+        np.add(magnitude, beyond, out=work)  # all others are beyond infinity and NaN then, in the same order
+        largest = self.largest(work)
+        return np.where(largest >= beyond, largest + inf, np.zeros_like(inf))
 
     def count(self, flags: Flags) -> Counts:
         """Return how many flags are set in each tensor; 0 if none is at all."""
@@ -60,7 +99,24 @@ class Segments:
         """Add counts to a column of the table."""
         getattr(self._table, field)[self._rows] += counts
 
-    def raise_largest(self, bits: Bits) -> None:
-        """Take the bit patterns of each tensor's largest finite magnitude, as float32, into the table."""
+    def add_small(self, small: SmallLimits, magnitude: Bits, work: Bits, flags: Flags) -> None:
+        """Count what underflows or becomes subnormal.
+
+        Args:
+            small: which magnitudes do.
+            magnitude: of the numbers, as bit patterns.
+            work: scratch memory of the same size, which may be that of the magnitudes.
+            flags: scratch memory.
+        """
+        np.subtract(magnitude, np.array(1, magnitude.dtype), out=work)  # zero is as large as can be then
+        if int(np.minimum.reduce(work)) >= small.normal - 1:
+            return
+        underflow = self.count(np.less(work, np.array(small.underflow, work.dtype), out=flags))
+        self.add("underflow", underflow)
+        below = self.count(np.less(work, np.array(small.normal - 1, work.dtype), out=flags))
+        self.add("subnormal", below - underflow)
+
+    def raise_largest(self, magnitudes: NDArray[np.floating[Any]]) -> None:
+        """Take each tensor's largest finite magnitude into the table."""
         column = self._table.largest[self._rows]
-        np.maximum(column, bits.view(np.float32), out=column)
+        np.maximum(column, magnitudes, out=column)

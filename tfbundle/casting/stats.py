@@ -61,7 +61,7 @@ class StatsTable:
         subnormal: likewise.
         inf: likewise.
         nan: likewise.
-        largest: likewise; float32.
+        largest: likewise; float64.
 
     Args:
         num_rows: how many.
@@ -78,7 +78,7 @@ class StatsTable:
 
     def __init__(self, num_rows: int) -> None:
         self._counts = np.zeros((len(_COUNTS), num_rows), np.int64)
-        self.largest = np.zeros(num_rows, np.float32)
+        self.largest = np.zeros(num_rows, np.float64)
         self._name_columns()
 
     def _name_columns(self) -> None:

@@ -1,19 +1,25 @@
-"""float16 and bfloat16 -> float32: every value exactly, bit-equal to ``tf.cast``.
+"""float16 and bfloat16 -> float32 -> float64: every value exactly, bit-equal to ``tf.cast``.
 
 A bfloat16 is the upper half of a float32 already. A float16's exponent and mantissa, moved to where float32 has them,
 are the number times 2^-112, a multiplication away; what is subnormal, infinite or NaN is looked up in a table of all
 65,536 patterns, since processors are slow with subnormal operands, or told to take them for zero. A look-up takes
 two to three times as long as the multiplication's four passes, so only what needs it is looked up while that is little.
 
-A float16 NaN becomes quiet with its payload kept, as the conversion instruction leaves it; bfloat16 is not touched.
+A NaN becomes quiet with its payload kept, as the conversion instructions leave it; bfloat16 is not touched on its way
+to float32.
 
-Source: TensorFlow ``tf.cast`` on a processor with F16C, all patterns; Intel SDM, ``VCVTPH2PS``.
+What is subnormal as a float32 keeps its value here. TensorFlow runs its kernels with a processor mode that takes such
+operands for zero, so that there ``tf.cast`` from float32 or bfloat16 to float64 loses them.
+
+Source: TensorFlow ``tf.cast`` on a processor with F16C, all 16-bit patterns; Intel SDM, ``VCVTPH2PS``, ``CVTSS2SD``,
+``MXCSR.DAZ``.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +28,6 @@ from tfbundle.casting.caster import BLOCK_ELEMENTS, Caster
 from tfbundle.casting.few import find_few
 from tfbundle.casting.segments import Bits, Segments
 
-_MAGNITUDE = np.array(0x7FFF, np.uint16)
 _ONE = np.array(1, np.uint16)
 _LARGEST_SUBNORMAL = np.array(0x3FF, np.uint16)
 _SIGN_AND_NUMBER = np.array(0x8FFFE000, np.uint32)
@@ -32,45 +37,43 @@ _SHIFT_BFLOAT16 = np.array(16, np.uint32)
 
 
 class WidenCaster(Caster):
-    """Casts a float of 16 bits to float32. Nothing overflows, underflows or becomes subnormal that was not before."""
+    """Casts a float to a wider one. Nothing overflows, underflows or becomes subnormal that was not before."""
 
     _infinity: int
+    _bits: np.dtype[Any] = np.dtype(np.uint16)
+    _wide: np.dtype[Any] = np.dtype(np.float32)
 
     def __init__(self) -> None:
-        self._magnitude = np.empty(BLOCK_ELEMENTS, np.uint16)
+        self._magnitude = np.empty(BLOCK_ELEMENTS, self._bits)
         self._flags = np.empty(BLOCK_ELEMENTS, np.bool_)
+        self._no_sign = np.array((1 << 8 * self._bits.itemsize - 1) - 1, self._bits)
 
     @cached_property
-    def _work(self) -> NDArray[np.uint16]:
-        return np.empty(BLOCK_ELEMENTS, np.uint16)
+    def _work(self) -> Bits:
+        return np.empty(BLOCK_ELEMENTS, self._bits)
 
     def _cast_block(self, source: Bits, target: Bits, segments: Segments) -> None:
         magnitude = self._magnitude[: len(source)]
-        np.bitwise_and(source, _MAGNITUDE, out=magnitude)
+        np.bitwise_and(source, self._no_sign, out=magnitude)
         largest = segments.largest(magnitude)
         top = int(largest.max())
         if top >= self._infinity:
             largest = self._note_nonfinite(magnitude, segments)
-        wide = np.empty(len(largest), np.uint32)
+        wide = np.empty(len(largest), f"u{self._wide.itemsize}")
         self._widen(largest, wide)
-        segments.raise_largest(wide)
+        segments.raise_largest(wide.view(self._wide))
         self._cast_magnitude(source, target, top)
 
     def _note_nonfinite(self, magnitude: Bits, segments: Segments) -> Bits:
         """Count infinities and NaN; return the largest of the other magnitudes in each tensor."""
-        work, flags = self._work[: len(magnitude)], self._flags[: len(magnitude)]
-        infinity = np.array(self._infinity, np.uint16)
+        flags, infinity = self._flags[: len(magnitude)], np.array(self._infinity, self._bits)
         segments.add("inf", segments.count(np.equal(magnitude, infinity, out=flags)))
         segments.add("nan", segments.count(np.greater(magnitude, infinity, out=flags)))
-        beyond = np.array(2**16 - self._infinity, np.uint16)
-        np.add(magnitude, beyond, out=work)  # all others are beyond them then, in the same order
-        largest = segments.largest(work)
-        finite: Bits = np.where(largest >= beyond, largest + infinity, np.uint16(0))
-        return finite
+        return segments.largest_finite(magnitude, self._work[: len(magnitude)], self._infinity)
 
     @abstractmethod
     def _widen(self, source: Bits, target: Bits) -> None:
-        """Cast numbers and zeros, which may be subnormal."""
+        """Cast numbers, subnormal ones too, and zeros."""
 
     @abstractmethod
     def _cast_magnitude(self, source: Bits, target: Bits, top: int) -> None:
@@ -135,6 +138,30 @@ class Bfloat16Widener(WidenCaster):
     def _widen(self, source: Bits, target: Bits) -> None:
         np.copyto(target, source)
         np.left_shift(target, _SHIFT_BFLOAT16, out=target)
+
+    def _cast_magnitude(self, source: Bits, target: Bits, top: int) -> None:
+        del top
+        self._widen(source, target)
+
+
+class SingleWidener(WidenCaster):
+    """Casts float32 to float64.
+
+    Example:
+        >>> target = np.empty(1, np.uint64)
+        >>> SingleWidener().cast(np.array([0.5], np.float32).view(np.uint32), target)[0].largest
+        0.5
+        >>> target.view(np.float64)
+        array([0.5])
+    """
+
+    _infinity = 0x7F800000
+    _bits = np.dtype(np.uint32)
+    _wide = np.dtype(np.float64)
+
+    def _widen(self, source: Bits, target: Bits) -> None:
+        with np.errstate(invalid="ignore"):  # signalling NaN
+            np.copyto(target.view(np.float64), source.view(np.float32))
 
     def _cast_magnitude(self, source: Bits, target: Bits, top: int) -> None:
         del top
