@@ -72,6 +72,72 @@ def tensorflow_cast(source: Bits, dtype_from: str, dtype_to: str) -> Bits:
     return bits
 
 
+class Float(NamedTuple):
+    """A float dtype's bit patterns."""
+
+    bits: type[np.unsignedinteger[Any]]
+    infinity: int
+    smallest_normal: float
+
+
+FLOATS = {
+    "float16": Float(np.uint16, 0x7C00, 2.0**-14),
+    "bfloat16": Float(np.uint16, 0x7F80, 2.0**-126),
+    "float32": Float(np.uint32, 0x7F800000, 2.0**-126),
+    "float64": Float(np.uint64, 0x7FF0000000000000, 2.0**-1022),
+}
+
+
+def plain_values(source: Bits, dtype: str) -> NDArray[np.float64]:
+    """Return the numbers that bit patterns stand for; float64 holds them all exactly."""
+    if dtype == "bfloat16":
+        source, dtype = source.astype(np.uint32) << 16, "float32"
+    with np.errstate(invalid="ignore"):
+        values: NDArray[np.float64] = source.view(dtype).astype(np.float64)
+    return values
+
+
+def plain_single(values: NDArray[np.float64]) -> Bits32:
+    """Return the patterns of what is subnormal as a float32: multiples of 2^-149."""
+    steps: Bits32 = np.rint(np.abs(values) * 2.0**149).astype(np.uint32)
+    steps[np.signbit(values)] |= np.uint32(1 << 31)
+    return steps
+
+
+def plain_cast(source: Bits, dtype_from: str, dtype_to: str) -> Bits:
+    """Cast as TensorFlow does, but for subnormal float32, which it takes for zero: these become what they should."""
+    found = tensorflow_cast(source, dtype_from, dtype_to)
+    values = plain_values(source, dtype_from)
+    tiny = (np.abs(values) < 2.0**-126) & (values != 0)
+    if "float64" not in (dtype_from, dtype_to) or not tiny.any():
+        return found
+    middle = plain_single(values[tiny])
+    whole = middle.view(np.float32).astype(np.float64).view(np.uint64)
+    exact = {"float32": middle, "bfloat16": plain_bfloat16(middle), "float64": whole, "float16": found[tiny]}[dtype_to]
+    sign = 1 << 8 * found.itemsize - 1
+    assert ((found[tiny] == exact) | (found[tiny] == exact & np.array(sign, exact.dtype))).all()
+    found[tiny] = exact
+    return found
+
+
+def plain_cast_stats(source: Bits, dtype_from: str, dtype_to: str) -> CastStats:
+    """Compare what was there before with what is there after."""
+    before = np.abs(plain_values(source, dtype_from))
+    after = np.abs(plain_values(plain_cast(source, dtype_from, dtype_to), dtype_to))
+    finite = np.isfinite(before)
+    widened = dtype_to == "float64" or (dtype_to == "float32" and dtype_from != "float64")
+    subnormal = (after > 0) & (after < FLOATS[dtype_to].smallest_normal)
+    return CastStats(
+        len(source),
+        int((finite & np.isinf(after)).sum()),
+        int(((before > 0) & (after == 0)).sum()),
+        0 if widened else int(subnormal.sum()),
+        int(np.isinf(before).sum()),
+        int(np.isnan(before).sum()),
+        float(before[finite].max(initial=0.0)),
+    )
+
+
 def random_bits(seed: int, size: int) -> Bits32:
     return np.random.default_rng(seed).integers(0, 2**32, size, np.uint32)
 
