@@ -1,4 +1,4 @@
-"""Which dtypes can be cast to which, and which of these casts lose something."""
+"""What is known of dtypes that can be cast: which casts lose something, what fits, what TensorFlow can do with it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,6 @@ _FLOAT_BITS = {"float16": (11, 5), "bfloat16": (8, 8), "float32": (24, 8), "floa
 """Precision and exponent bits."""
 
 _INTEGER_BITS = {f"{sign}int{bits}": (bits, sign) for sign in ("", "u") for bits in (8, 16, 32, 64)}
-
-CASTABLE = (*_FLOAT_BITS, *_INTEGER_BITS)
-"""Names of the dtypes that can be cast: floats to floats, integers to integers."""
-
-
-def can_cast(source: str, target: str) -> bool:
-    """Tell whether values of one dtype can become those of another.
-
-    Example:
-        >>> can_cast("float32", "bfloat16"), can_cast("float32", "int32")
-        (True, False)
-    """
-    return any(source in family and target in family for family in (_FLOAT_BITS, _INTEGER_BITS))
 
 
 def is_lossless(source: str, target: str) -> bool:

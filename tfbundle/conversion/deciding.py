@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tfbundle.casting.casters import FLOATS, INTEGERS, can_cast
 from tfbundle.casting.policy import CastPolicy
-from tfbundle.conversion.castable import CASTABLE, can_cast, is_lossless, usual_sources
+from tfbundle.conversion.castable import is_lossless, usual_sources
 from tfbundle.conversion.decisions import OPTIMIZER_STATE, Action, Decision, Decisions
 from tfbundle.conversion.select import Selection
 from tfbundle.errors import UnsupportedError
@@ -64,8 +65,8 @@ def check_castable(policy: CastPolicy) -> None:
         ValueError: there are not.
     """
     for name in (policy.to, *policy.sources, *(dtype for _, dtype in policy.rules)):
-        if name not in CASTABLE:
-            raise ValueError(f"no cast to or from {name!r}; there are {', '.join(CASTABLE)}")
+        if name not in (*FLOATS, *INTEGERS):
+            raise ValueError(f"no cast to or from {name!r}; there are {', '.join((*FLOATS, *INTEGERS))}")
     for source in policy.sources:
         if not can_cast(source, policy.to):
             raise ValueError(f"no cast from {source} to {policy.to}: only floats to floats, integers to integers")
