@@ -25,6 +25,7 @@ PUBLIC = [
     "FormatError",
     "Layout",
     "MergeReport",
+    "Naming",
     "RunOptions",
     "Selection",
     "TensorInfo",

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tfbundle.conversion.layout import Layout as Layout
     from tfbundle.conversion.merge import MergeReport as MergeReport
     from tfbundle.conversion.merge import merge as merge
+    from tfbundle.conversion.naming import Naming as Naming
     from tfbundle.conversion.report import CastReport as CastReport
     from tfbundle.conversion.run import RunOptions as RunOptions
     from tfbundle.conversion.select import Selection as Selection
@@ -70,6 +71,7 @@ _HOMES = {
     "conversion.halve": ("halve",),
     "conversion.layout": ("Layout",),
     "conversion.merge": ("MergeReport", "merge"),
+    "conversion.naming": ("Naming",),
     "conversion.report": ("CastReport",),
     "conversion.run": ("RunOptions",),
     "conversion.select": ("Selection",),

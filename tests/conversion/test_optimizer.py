@@ -7,14 +7,23 @@ import pytest
 import tfbundle
 from tests.support.corpus import Item, v2_items
 from tests.support.requirements import corpus_root
+from tfbundle.bundle.reader import BundleReader
 from tfbundle.casting.policy import CastPolicy
-from tfbundle.conversion.layout import Layout
+from tfbundle.conversion.deciding import decide
+from tfbundle.conversion.decisions import Decisions
+from tfbundle.conversion.edits import read_names
 from tfbundle.conversion.optimizer import find_optimizer_state
-from tfbundle.conversion.request import Request
 from tfbundle.conversion.select import Selection
 from tfbundle.format.object_graph import SlotVariable, TrackableObject
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+def decide_dropping(bundle: BundleReader) -> Decisions:
+    """Decide about a bundle's tensors as ``optimizer="drop"`` does."""
+    names, dtypes = read_names(bundle), bundle.index.columns.dtype[bundle.index.tensor_rows]
+    state = find_optimizer_state(bundle, names.graph)
+    return decide(names, dtypes, Selection(optimizer="drop"), CastPolicy(), state)
 
 
 # TF1: names alone.
@@ -277,7 +286,7 @@ def test_corpus(item: Item | None) -> None:
         corpus_root()
         return
     with tfbundle.open(item.prefix) as bundle:
-        decisions = Request(CastPolicy(), Selection(optimizer="drop"), Layout()).decide(bundle)
+        decisions = decide_dropping(bundle)
         dropped = {name for name, decision in zip(bundle, decisions, strict=True) if decision.action == "drop"}
     assert dropped == {name for name in item.tensors if is_state(name)}
 
@@ -300,6 +309,6 @@ def test_counts_in_the_corpus(path: str, num_state: int, num_other: int) -> None
     """Counted by hand: slots a trainable variable, and what the optimizer holds besides."""
     prefix = os.path.join(corpus_root(), path)
     with tfbundle.open(prefix) as bundle:
-        decisions = Request(CastPolicy(), Selection(optimizer="drop"), Layout()).decide(bundle)
+        decisions = decide_dropping(bundle)
     actions = [decision.action for decision in decisions]
     assert (actions.count("drop"), len(actions) - actions.count("drop")) == (num_state, num_other)

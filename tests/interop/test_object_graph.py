@@ -12,7 +12,7 @@ import tfbundle
 from tests.support.handmade import files_of
 from tests.support.requirements import tensorflow, tensorflow_module
 from tests.support.wire import varint_field
-from tfbundle import Selection, halve
+from tfbundle import Naming, Selection, halve
 from tfbundle.format.object_graph import drop_values, rename_values
 
 GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -106,8 +106,8 @@ def test_dropped_weights_are_not_missed(tf: Any, trained: tuple[str, Any], tmp_p
 
 def test_renamed_container(tf: Any, trained: tuple[str, Any], tmp_path: Path) -> None:
     path, made = trained
-    selection = Selection(optimizer="drop", rename=(("model/enc", "net/encoder"),))
-    halve(path, tmp_path / "h", selection=selection)
+    naming = Naming(rename=(("model/enc", "net/encoder"),))
+    halve(path, tmp_path / "h", selection=Selection(optimizer="drop"), naming=naming)
     assert f"net/encoder/w{SUFFIX}" in tfbundle.open(tmp_path / "h")
     net = module(tf, encoder=module(tf, w=empty(tf), b=empty(tf)))
     rest = module(tf, dec=module(tf, w=empty(tf)), parts=[empty(tf), empty(tf)])
@@ -118,7 +118,7 @@ def test_renamed_container(tf: Any, trained: tuple[str, Any], tmp_path: Path) ->
 
 def test_renamed_root_child(tf: Any, trained: tuple[str, Any], tmp_path: Path) -> None:
     path, made = trained
-    halve(path, tmp_path / "h", selection=Selection(optimizer="drop", rename=(("model/", "student/"),)))
+    halve(path, tmp_path / "h", selection=Selection(optimizer="drop"), naming=Naming(rename=(("model/", "student/"),)))
     restored = half_model(tf)
     tf.train.Checkpoint(student=restored).restore(str(tmp_path / "h")).assert_consumed()
     assert same(tf, restored.parts[0], made.parts[0])
@@ -127,7 +127,7 @@ def test_renamed_root_child(tf: Any, trained: tuple[str, Any], tmp_path: Path) -
 def test_renamed_leaf_and_list_item(tf: Any, trained: tuple[str, Any], tmp_path: Path) -> None:
     path, made = trained
     rename = (("re:enc/w", "enc/kernel"), ("model/parts/1", "model/last"))
-    halve(path, tmp_path / "h", selection=Selection(optimizer="drop", rename=rename))
+    halve(path, tmp_path / "h", selection=Selection(optimizer="drop"), naming=Naming(rename=rename))
     encoder = module(tf, kernel=empty(tf), b=empty(tf))
     restored = module(tf, enc=encoder, dec=module(tf, w=empty(tf)), parts=[empty(tf)], last=empty(tf))
     tf.train.Checkpoint(model=restored).restore(str(tmp_path / "h")).assert_consumed()
@@ -138,7 +138,7 @@ def test_renamed_leaf_and_list_item(tf: Any, trained: tuple[str, Any], tmp_path:
 def test_swapped_names(tf: Any, trained: tuple[str, Any], tmp_path: Path) -> None:
     path, made = trained
     rename = (("model/enc/w", "x"), ("model/enc/b", "model/enc/w"), ("x", "model/enc/b"))
-    halve(path, tmp_path / "h", selection=Selection(optimizer="drop", rename=rename))
+    halve(path, tmp_path / "h", selection=Selection(optimizer="drop"), naming=Naming(rename=rename))
     restored = half_model(tf)
     tf.train.Checkpoint(model=restored).restore(str(tmp_path / "h")).assert_consumed()
     assert same(tf, restored.enc.w, made.enc.b)
@@ -149,7 +149,7 @@ def test_names_with_escapes(tf: Any, tmp_path: Path) -> None:
     values = {"a/b": variable(tf, 1), ".x": variable(tf, 2)}
     path = tf.train.Checkpoint(d=values).save(str(tmp_path / "ck"))
     assert f"d/a.Sb{SUFFIX}" in tfbundle.open(path)
-    halve(path, tmp_path / "h", selection=Selection(rename=(("d/a.Sb", "d/c.Sd"), ("d/..x", "e/..y"))))
+    halve(path, tmp_path / "h", naming=Naming(rename=(("d/a.Sb", "d/c.Sd"), ("d/..x", "e/..y"))))
     first, second = {"c/d": empty(tf)}, {".y": empty(tf)}
     tf.train.Checkpoint(d=first, e=second).restore(str(tmp_path / "h")).assert_consumed()
     assert same(tf, first["c/d"], values["a/b"])
@@ -158,8 +158,8 @@ def test_names_with_escapes(tf: Any, tmp_path: Path) -> None:
 
 def test_slots_follow_their_variable(tf: Any, with_slots: tuple[str, Any], tmp_path: Path) -> None:
     path, (made, optimizer) = with_slots
-    selection = Selection(keep=("*",), rename=(("model/enc/w", "model/enc/kernel"),))
-    halve(path, tmp_path / "h", selection=selection)
+    naming = Naming(rename=(("model/enc/w", "model/enc/kernel"),))
+    halve(path, tmp_path / "h", selection=Selection(keep=("*",)), naming=naming)
     assert f"model/enc/kernel/.OPTIMIZER_SLOT/optimizer/m{SUFFIX}" in tfbundle.open(tmp_path / "h")
     encoder = module(tf, kernel=tf.Variable(tf.zeros((2, 3))))
     fresh = tf.compat.v1.train.AdamOptimizer()
@@ -191,14 +191,14 @@ def test_keras_weights_under_the_optimizers_path(tf: Any, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("rename", "message"),
     [
-        ((("model/enc/w", "model/enc/b"),), "the same name"),
+        ((("model/enc/w", "model/enc/b"),), "would both be called"),
         ((("model/nothing", "x"),), "matches none"),
-        ((("model/dec/w", "model/enc"),), "another object of the checkpoint is there|the same name"),
+        ((("model/dec/w", "model/enc"),), "another object of the checkpoint is there|would both be called"),
     ],
 )
 def test_impossible_names(trained: tuple[str, Any], tmp_path: Path, rename: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        halve(trained[0], tmp_path / "h", selection=Selection(rename=rename))
+        halve(trained[0], tmp_path / "h", naming=Naming(rename=rename))
     assert files_of(tmp_path) == {}
 
 

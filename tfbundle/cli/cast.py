@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from tfbundle.cli.conversion import add_conversion_options, convert
+from tfbundle.cli.naming import NAMING_HELP
 from tfbundle.cli.selection import PATTERN_HELP
 from tfbundle.cli.treatment import add_target_options
 
@@ -20,6 +21,8 @@ TensorFlow never casts on restore: the variables that read the result must have 
 
 _EPILOG = f"""\
 {PATTERN_HELP}
+
+{NAMING_HELP}
 
 examples:
   tfbundle cast half/model.ckpt-1000 single/ --to float32

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tfbundle.cli.naming import add_naming_options, read_naming
 from tfbundle.cli.options import add_layout_options, add_output_options, add_run_options, read_layout, read_run_options
 from tfbundle.cli.output import print_json
 from tfbundle.cli.report import print_summary
@@ -21,6 +22,7 @@ def add_conversion_options(parser: argparse.ArgumentParser) -> None:
     which = parser.add_argument_group("which tensors")
     add_selection_options(which)
     add_rule_option(which)
+    add_naming_options(parser.add_argument_group("under which names"))
     how = parser.add_argument_group("how")
     add_overflow_option(how)
     add_slices_option(how)
@@ -36,6 +38,7 @@ def convert(verb: Callable[..., CastReport], options: argparse.Namespace) -> int
         options.target,
         policy=read_policy(options),
         selection=read_selection(options),
+        naming=read_naming(options),
         layout=read_layout(options),
         options=read_run_options(options),
     )

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from tfbundle.cli.conversion import add_conversion_options, convert
+from tfbundle.cli.naming import NAMING_HELP
 from tfbundle.cli.selection import PATTERN_HELP
 
 _DESCRIPTION = """\
@@ -18,9 +19,12 @@ TensorFlow never casts on restore: the variables that read the result must be fl
 _EPILOG = f"""\
 {PATTERN_HELP}
 
+{NAMING_HELP}
+
 examples:
   tfbundle halve model.ckpt-1000 half/model.ckpt-1000
   tfbundle halve saved_model/ half/ --optimizer drop --keep '*/batch_normalization*'
+  tfbundle halve model.ckpt-1000 half/ --select 'bert/*' --strip-prefix bert/ --keep norm
   tfbundle halve model.ckpt-1000 half/ --on-overflow clamp --dry-run"""
 
 

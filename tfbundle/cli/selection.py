@@ -1,4 +1,4 @@
-"""Options that say which tensors are cast, kept, dropped and renamed, and what they mean in Python."""
+"""Options that say which tensors are cast, kept and dropped, and what they mean in Python."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
 PATTERN_HELP = """\
 A pattern PAT is a shell glob in which * also matches /, or a regular expression after `re:`
-which may match anywhere in the name. A TF2 key may be given without its closing
-/.ATTRIBUTES/VARIABLE_VALUE. A pattern that matches nothing is an error. --drop goes before
---optimizer drop, that before --rule, then --keep, --only, and last --optimizer keep."""
+which may match anywhere in the name, or one of these words: batchnorm, norm (all kinds of
+normalization layers), embedding (their tables). A TF2 key may be given without its closing
+/.ATTRIBUTES/VARIABLE_VALUE. A pattern that matches nothing is an error, but not a word. --drop
+goes first, then --select, --optimizer drop, --rule, --keep, --only, and last --optimizer keep."""
 
 
 def add_selection_options(group: Any) -> None:
@@ -21,18 +22,10 @@ def add_selection_options(group: Any) -> None:
         ("--keep", "leave these in their dtype (repeatable)"),
         ("--only", "cast only these (repeatable)"),
         ("--drop", "leave these out of the result (repeatable)"),
+        ("--select", "leave all others out of the result (repeatable)"),
     )
     for option, text in patterns:
         group.add_argument(option, metavar="PAT", action="append", default=[], help=text)
-    group.add_argument(
-        "--rename",
-        metavar="FROM=TO",
-        action="append",
-        default=[],
-        type=parse_pair,
-        help="give names that begin with FROM the beginning TO instead; after re:, FROM is a regular expression, and "
-        "TO may refer to its groups (repeatable, in order)",
-    )
     group.add_argument(
         "--optimizer",
         choices=("keep", "cast", "drop"),
@@ -47,17 +40,5 @@ def read_selection(options: argparse.Namespace) -> Selection:
     from tfbundle.conversion.select import Selection
 
     return Selection(
-        tuple(options.keep), tuple(options.only), tuple(options.drop), options.optimizer, tuple(options.rename)
+        tuple(options.keep), tuple(options.only), tuple(options.drop), options.optimizer, tuple(options.select)
     )
-
-
-def parse_pair(text: str) -> tuple[str, str]:
-    """Parse ``A=B``; A may be a regular expression, but has no equals sign.
-
-    Raises:
-        ArgumentTypeError: it is no such pair.
-    """
-    left, mark, right = text.partition("=")
-    if not mark or not left:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected FROM=TO")
-    return left, right

@@ -9,6 +9,7 @@ from tfbundle.casting.policy import CastPolicy
 from tfbundle.casting.stats import StatsTable
 from tfbundle.conversion.beside import record_checkpoint, surroundings_notes
 from tfbundle.conversion.layout import Layout
+from tfbundle.conversion.naming import Naming
 from tfbundle.conversion.report import CastReport, TensorReports
 from tfbundle.conversion.report_notes import UNKNOWN_OVERFLOW_NOTE, conversion_notes
 from tfbundle.conversion.request import Request
@@ -28,6 +29,7 @@ def cast(
     *,
     policy: CastPolicy,
     selection: Selection = Selection(),
+    naming: Naming = Naming(),
     layout: Layout = Layout(),
     options: RunOptions = RunOptions(),
 ) -> CastReport:
@@ -41,6 +43,7 @@ def cast(
         target: a prefix, or a directory in which the bundle takes the source's name.
         policy: what is cast to what, and what to do with values that do not fit.
         selection: which tensors to cast, keep and drop.
+        naming: what tensors are called in the target.
         layout: whether slices are joined, and how many shards there are.
         options: workers, overwriting, dry run, progress.
 
@@ -65,7 +68,7 @@ def cast(
         (16, 24)
     """
     storage = LocalStorage()
-    request = Request(policy, selection, layout)
+    request = Request(policy, selection, naming, layout)
     with open_bundle(source, storage=storage) as bundle:
         prefix = target_prefix(target, bundle.prefix, storage)
         check_not_same(bundle, prefix, storage)

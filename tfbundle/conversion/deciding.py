@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from tfbundle.casting.casters import FLOATS, INTEGERS, can_cast
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.conversion.castable import is_lossless, usual_sources
-from tfbundle.conversion.decisions import OPTIMIZER_STATE, Action, Decision, Decisions
+from tfbundle.conversion.decisions import NOT_SELECTED, OPTIMIZER_STATE, Action, Decision, Decisions
+from tfbundle.conversion.matching import match_names
+from tfbundle.conversion.names import TensorNames, known_names
 from tfbundle.conversion.select import Selection
 from tfbundle.errors import UnsupportedError
 from tfbundle.format.dtypes import dtype_name, named_data_type
-from tfbundle.format.patterns import match_names
 
 
 def decide(
@@ -28,7 +29,7 @@ def decide(
     """Decide for every tensor what becomes of it.
 
     Args:
-        names: of the tensors.
+        names: of the tensors; ``TensorNames`` are matched by whatever they are known by.
         dtypes: number of each tensor's element type, in the same order.
         selection: which tensors the user chose.
         policy: what is cast to what.
@@ -43,7 +44,7 @@ def decide(
         Decision(action='copy', reason='int64', dtype=0)
     """
     check_castable(policy)
-    chosen = _Chosen.of(names, selection, policy)
+    chosen = _Chosen.of(known_names(names), selection, policy)
     present = np.flatnonzero(np.bincount(dtypes, minlength=1)).tolist()
     by_dtype = {number: _decide_by_dtype(dtype_name(number), policy) for number in present}
     usual = Decisions.of(by_dtype[number] for number in present)
@@ -82,12 +83,13 @@ class _Chosen(NamedTuple):
     """The tensors that options name, each with the pattern that does."""
 
     drop: Mapping[str, str]
+    select: Mapping[str, str] | None
     keep: Mapping[str, str]
     only: Mapping[str, str]
     rules: Mapping[str, tuple[str, str]]
 
     @classmethod
-    def of(cls, names: Collection[str], selection: Selection, policy: CastPolicy) -> _Chosen:
+    def of(cls, names: TensorNames, selection: Selection, policy: CastPolicy) -> _Chosen:
         rules: dict[str, tuple[str, str]] = {}
         for pattern, dtype in policy.rules:
             for name in match_names([pattern], names):
@@ -96,11 +98,21 @@ class _Chosen(NamedTuple):
             match_names(patterns, names) if patterns else {}
             for patterns in (selection.drop, selection.keep, selection.only)
         )
-        return cls(drop, keep, only, rules)
+        return cls(drop, _match_selected(selection, names), keep, only, rules)
 
     @property
     def any(self) -> bool:
-        return bool(self.drop or self.keep or self.only or self.rules)
+        return bool(self.drop or self.keep or self.only or self.rules) or self.select is not None
+
+
+def _match_selected(selection: Selection, names: TensorNames) -> dict[str, str] | None:
+    """Return the tensors that are not left out, with what TensorFlow stores for itself; None if all are wanted."""
+    if not selection.select:
+        return None
+    found = match_names(selection.select, names)
+    if not found:
+        raise ValueError(f"--select {' '.join(selection.select)} selects none of the {len(names)} tensors")
+    return found | dict.fromkeys(names.bookkeeping, "")
 
 
 class _Asked(NamedTuple):
@@ -117,6 +129,8 @@ def _decide_by_name(tensor: _Asked, chosen: _Chosen, selection: Selection) -> De
     name, would_cast = tensor.name, tensor.usual.action == "cast"
     if name in chosen.drop:
         return Decision("drop", f"--drop {chosen.drop[name]}")
+    if chosen.select is not None and name not in chosen.select:
+        return Decision("drop", NOT_SELECTED)
     if tensor.is_state and selection.optimizer == "drop":
         return Decision("drop", OPTIMIZER_STATE)
     if name in chosen.rules:

@@ -17,6 +17,9 @@ ACTIONS: tuple[Action, ...] = get_args(Action)
 OPTIMIZER_STATE = "optimizer state"
 """The reason given for tensors that ``Selection.optimizer`` decided about."""
 
+NOT_SELECTED = "not in --select"
+"""The reason given for tensors that ``Selection.select`` leaves out."""
+
 OVERFLOW = "would overflow"
 """The reason given for tensors that ``CastPolicy.on_overflow="keep"`` left alone."""
 

@@ -6,6 +6,7 @@ from tfbundle.bundle.locate import PathLike
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.conversion.cast import cast
 from tfbundle.conversion.layout import Layout
+from tfbundle.conversion.naming import Naming
 from tfbundle.conversion.report import CastReport
 from tfbundle.conversion.run import RunOptions
 from tfbundle.conversion.select import Selection
@@ -17,6 +18,7 @@ def halve(
     /,
     *,
     selection: Selection = Selection(),
+    naming: Naming = Naming(),
     policy: CastPolicy = CastPolicy(),
     layout: Layout = Layout(),
     options: RunOptions = RunOptions(),
@@ -30,6 +32,7 @@ def halve(
         source: a prefix, any file of the bundle, a directory with a ``checkpoint`` file, or a SavedModel directory.
         target: a prefix, or a directory in which the bundle takes the source's name.
         selection: which tensors to cast, keep and drop.
+        naming: what tensors are called in the target.
         policy: what to do with values beyond 65504.
         layout: whether slices are joined, and how many shards there are.
         options: workers, overwriting, dry run, progress.
@@ -58,4 +61,4 @@ def halve(
     """
     if policy.to != "float16":
         raise ValueError(f"halve casts to float16; for {policy.to}, use cast")
-    return cast(source, target, policy=policy, selection=selection, layout=layout, options=options)
+    return cast(source, target, policy=policy, selection=selection, naming=naming, layout=layout, options=options)

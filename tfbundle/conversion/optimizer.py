@@ -89,8 +89,18 @@ def _path_tails(path: str) -> Iterator[str]:
         path = path.partition("/")[2]
 
 
+def find_optimizers(graph: Sequence[TrackableObject]) -> set[int]:
+    """Return the numbers of the objects that are optimizers.
+
+    Example:
+        >>> find_optimizers([TrackableObject((("iter", 1), ("learning_rate", 1)), (), ()), TrackableObject((), (), ())])
+        {0}
+    """
+    return {number for number, node in enumerate(graph) if _is_optimizer(node)}
+
+
 def _state_keys(graph: Sequence[TrackableObject]) -> set[str]:
-    optimizers = {number for number, node in enumerate(graph) if _is_optimizer(node)}
+    optimizers = find_optimizers(graph)
     if not optimizers:
         return set()
     model = _reach(graph, [0], avoid=optimizers)

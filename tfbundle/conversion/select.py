@@ -14,8 +14,10 @@ OptimizerState = Literal["keep", "cast", "drop"]
 class Selection:
     """Which float32 tensors to cast, and which tensors to leave out.
 
-    Patterns are shell globs in which ``*`` also matches ``/``, or regular expressions after ``re:``, found anywhere in
-    the name. A TF2 key may be given without its closing ``/.ATTRIBUTES/VARIABLE_VALUE``.
+    Patterns are shell globs in which ``*`` also matches ``/``; or regular expressions after ``re:``, found anywhere in
+    the name; or one of the words ``batchnorm``, ``norm`` and ``embedding``, which ``conversion.presets`` explains. A
+    TF2 key may be given without its closing ``/.ATTRIBUTES/VARIABLE_VALUE``, and as another path through the object
+    graph; ``conversion.names`` says which paths patterns match.
 
     Attributes:
         keep: tensors that stay in their dtype.
@@ -24,8 +26,8 @@ class Selection:
         optimizer: ``"keep"`` leaves optimizer state float32, ``"cast"`` treats it like any tensor, ``"drop"`` leaves
             it out. Second moments of Adam are so small that float16 turns many of them into zero, which
             ruins continued training: hence the default.
-        rename: (from, to) pairs, applied in order: a name that begins with ``from`` begins with ``to`` instead; after
-            ``re:``, ``from`` is a regular expression and ``to`` may refer to its groups.
+        select: when not empty, the output leaves out the tensors outside it. In a TF2 checkpoint, the object graph and
+            the save counter stay beside what is selected.
 
     Raises:
         ValueError: no such choice for ``optimizer``, or a malformed regular expression.
@@ -39,12 +41,10 @@ class Selection:
     only: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     optimizer: OptimizerState = "keep"
-    rename: tuple[tuple[str, str], ...] = ()
+    select: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.optimizer not in get_args(OptimizerState):
             raise ValueError(f"optimizer is {self.optimizer!r}, expected one of {get_args(OptimizerState)}")
-        for pattern in (*self.keep, *self.only, *self.drop):
+        for pattern in (*self.keep, *self.only, *self.drop, *self.select):
             compile_pattern(pattern)
-        for old, _ in self.rename:
-            compile_pattern(old)

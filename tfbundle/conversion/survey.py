@@ -13,6 +13,7 @@ from tfbundle.bundle.reader import BundleReader, open_bundle
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.conversion.decisions import OVERFLOW, Decision
 from tfbundle.conversion.layout import Layout
+from tfbundle.conversion.naming import Naming
 from tfbundle.conversion.plan import Plan
 from tfbundle.conversion.report import CastReport, TensorReports
 from tfbundle.conversion.request import Request
@@ -56,7 +57,7 @@ def stats(
         (1, 1)
     """
     storage = LocalStorage()
-    request = Request(policy, selection, Layout())
+    request = Request(policy, selection, Naming(), Layout())
     with open_bundle(source, storage=storage) as bundle, ExitStack() as stack:
         try:
             scratch = stack.enter_context(tempfile.TemporaryDirectory()) if bundle.is_v1 else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tfbundle.errors import FormatError
@@ -94,15 +95,21 @@ def drop_values(data: bytes, keys: Collection[str]) -> bytes:
     return bytes(message.SerializeToString(deterministic=True))
 
 
-def rename_values(data: bytes, renames: Mapping[str, str]) -> bytes:
+def rename_values(data: bytes, renames: Mapping[str, str], places: Mapping[str, str] = MappingProxyType({})) -> bytes:
     """Return an object graph in which values stand under new keys, and their objects at the places these name.
 
     Where everything below an object moves to the same new place, the object itself moves. Keys of slots have no place:
     slots are found by way of their variable.
 
+    Args:
+        data: the object graph.
+        renames: new key of each value that gets another one, by its old key.
+        places: path through the graph, with the key's ending, at which each object is taken to be; by default, and for
+            all others, the one that its key names.
+
     Raises:
         FormatError: ``data`` is no object graph.
-        ValueError: another object stands where one should go.
+        ValueError: another object, which still has values, stands where one should go.
 
     Example:
         >>> rename_values(b"", {})
@@ -110,7 +117,7 @@ def rename_values(data: bytes, renames: Mapping[str, str]) -> bytes:
     """
     message = parse_message("TrackableObjectGraph", data)
     keys = [attribute.checkpoint_key for node in message.nodes for attribute in node.attributes]
-    paths = {key: _object_path(key) for key in keys}
+    paths = {key: _object_path(places.get(key, key)) for key in keys}
     _move_objects(message, _plan_moves(paths, renames))
     for node in message.nodes:
         for attribute in node.attributes:
@@ -137,7 +144,7 @@ def _plan_moves(paths: Mapping[str, _Path | None], renames: Mapping[str, str]) -
     """Return which objects go where; as few as will do."""
     wanted: dict[_Path, _Path] = {}
     for key, path in paths.items():
-        new_path = _object_path(renames.get(key, key))
+        new_path = _object_path(renames[key]) if key in renames else path
         if path and new_path:
             wanted[path] = new_path
     below = Counter(old[:length] for old in wanted for length in range(1, len(old) + 1))
@@ -169,11 +176,24 @@ def _move_objects(message: Any, moves: list[tuple[_Path, _Path]]) -> None:
     moved = [_detach(parent, old[-1]) for parent, (old, _) in zip(parents, moves, strict=True)]
     for numbers, (old, new) in zip(moved, moves, strict=True):
         parent = _walk(message, new[:-1], create=True)
-        if any(child.local_name == new[-1] for child in parent.children):
+        if any(_has_values(message, number) for number in _detach(parent, new[-1])):
             places = f"{'/'.join(old)} to {'/'.join(new)}"
             raise ValueError(f"cannot rename {places}: another object of the checkpoint is there")
         for number in numbers:
             parent.children.add(node_id=number, local_name=new[-1])
+
+
+def _has_values(message: Any, start: int) -> bool:
+    """Tell whether an object, or one that can be reached from it, has values."""
+    waiting, seen = [start], {start}
+    while waiting:
+        node = message.nodes[waiting.pop()]
+        if node.attributes:
+            return True
+        following = {child.node_id for child in node.children} - seen
+        seen |= following
+        waiting += following
+    return False
 
 
 def _detach(parent: Any, name: str) -> list[int]:

@@ -1,0 +1,75 @@
+"""What new names and dropped tensors change beside them: the object graph of a TF2 checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tfbundle.bundle.reader import BundleReader
+from tfbundle.conversion.decisions import NOT_SELECTED, Decision, Decisions
+from tfbundle.conversion.names import OBJECT_GRAPH, TensorNames
+from tfbundle.conversion.naming import Naming
+from tfbundle.conversion.plan import Edits
+from tfbundle.conversion.rename import Renaming, rename_tensors
+from tfbundle.format.naming import OBJECT_GRAPH_KEY, name_to_key
+from tfbundle.format.object_graph import decode_object_graph, drop_values, rename_values
+from tfbundle.format.object_paths import ATTRIBUTES
+from tfbundle.format.strings import encode_strings
+
+NO_OBJECTS = "no object has a value"
+"""The reason given for an object graph that is left out because only names of TF1 remain."""
+
+
+def read_names(bundle: BundleReader) -> TensorNames:
+    """Return the names of the tensors of a bundle, with its object graph.
+
+    Raises:
+        FormatError: the object graph is damaged.
+    """
+    graph = decode_object_graph(bundle[OBJECT_GRAPH].item()) if OBJECT_GRAPH in bundle else ()
+    return TensorNames(bundle, graph)
+
+
+def plan_edits(
+    bundle: BundleReader, names: TensorNames, naming: Naming, decisions: Decisions
+) -> tuple[Decisions, Edits]:
+    """Return the decisions with what ``naming`` leaves out, and the new names and the object graph that go with them.
+
+    Raises:
+        ValueError: names that cannot be given.
+        FormatError: the object graph is damaged.
+    """
+    dropped = {name for name, drop in zip(names, decisions.are("drop").tolist(), strict=True) if drop}
+    if naming.changes_nothing and not dropped:
+        return decisions, Edits()
+    renaming = Renaming({}, {}, {}) if naming.changes_nothing else rename_tensors(names, naming, dropped)
+    left_out = dict(renaming.left_out)
+    if not naming.changes_nothing or decisions.are("drop", NOT_SELECTED).any():
+        left_out |= dict.fromkeys(_useless_bookkeeping(names, renaming, {*dropped, *left_out}), NO_OBJECTS)
+    if left_out:
+        places: dict[Decision, list[int]] = {}
+        for at, name in enumerate(names):
+            if name in left_out:
+                places.setdefault(Decision("drop", left_out[name]), []).append(at)
+        decisions = decisions.replaced(places)
+    keys = {name_to_key(old): name_to_key(new) for old, new in renaming.names.items() if old not in left_out}
+    return decisions, Edits(keys, _edit_graph(bundle, names, renaming, {*dropped, *left_out}))
+
+
+def _useless_bookkeeping(names: TensorNames, renaming: Renaming, gone: Collection[str]) -> set[str]:
+    """Return the object graph and the save counter if nothing is left that they could be of use for."""
+    kept = {renaming.names.get(name, name) for name in names if name not in gone and name not in names.bookkeeping}
+    if not kept or any(ATTRIBUTES in name for name in kept):
+        return set()
+    return {name for name in names.bookkeeping if name in names and name not in gone}
+
+
+def _edit_graph(
+    bundle: BundleReader, names: TensorNames, renaming: Renaming, gone: Collection[str]
+) -> dict[bytes, bytes]:
+    """Return the new payload of the object graph by its key; nothing if it stays as it is, or goes."""
+    if OBJECT_GRAPH not in names or OBJECT_GRAPH in gone:
+        return {}
+    graph = bundle[OBJECT_GRAPH].item()
+    places = {**names.model_paths, **renaming.places}
+    edited = rename_values(drop_values(graph, gone), renaming.names, places)
+    return {} if edited == graph else {OBJECT_GRAPH_KEY: encode_strings([edited])}
