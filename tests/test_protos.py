@@ -32,6 +32,23 @@ LEFT_OUT = {
     "TrackableObjectGraph": {".TrackableObject.registered_saver", ".TrackableObject.has_checkpoint_values"},
 }
 """Fields that nothing here needs, in messages that are only read."""
+PARTS_OF_GRAPHS = {
+    "SavedModel": "core.protobuf.saved_model_pb2",
+    "MetaGraphDef": "core.protobuf.meta_graph_pb2",
+    "CollectionDef": "core.protobuf.meta_graph_pb2",
+    "SaverDef": "core.protobuf.saver_pb2",
+    "GraphDef": "core.framework.graph_pb2",
+    "NodeDef": "core.framework.node_def_pb2",
+    "FunctionDefLibrary": "core.framework.function_pb2",
+    "FunctionDef": "core.framework.function_pb2",
+    "OpDef": "core.framework.op_def_pb2",
+    "AttrValue": "core.framework.attr_value_pb2",
+    "NameAttrList": "core.framework.attr_value_pb2",
+    "TensorProto": "core.framework.tensor_pb2",
+    "VariableDef": "core.framework.variable_pb2",
+    "SaveSliceInfoDef": "core.framework.variable_pb2",
+}
+"""Messages of which only the few fields are declared that lead to what a saver restores."""
 
 
 def fields(descriptor: Any, path: str = "") -> Iterator[tuple[Any, ...]]:
@@ -58,6 +75,15 @@ def test_fields_are_those_of_tensorflow(name: str) -> None:
     assert ours.full_name == theirs.full_name
     expected = [field for field in fields(theirs) if field[0] not in LEFT_OUT.get(name, set())]
     assert sorted(fields(ours)) == sorted(expected)
+
+
+@pytest.mark.parametrize("name", PARTS_OF_GRAPHS)
+def test_fields_of_graphs_are_among_those_of_tensorflow(name: str) -> None:
+    theirs = getattr(tensorflow_module(PARTS_OF_GRAPHS[name]), name).DESCRIPTOR
+    ours = message_class(name).DESCRIPTOR
+    assert ours.full_name == theirs.full_name
+    assert set(fields(ours)) <= set(fields(theirs))
+    assert {oneof.name for oneof in ours.oneofs} <= {oneof.name for oneof in theirs.oneofs}
 
 
 def test_element_types_are_those_of_tensorflow() -> None:
