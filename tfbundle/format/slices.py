@@ -6,12 +6,16 @@ Source: TensorFlow ``core/framework/tensor_slice.cc``, ``core/util/tensor_slice_
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from tfbundle.errors import FormatError
 from tfbundle.format.entries import Slice
 from tfbundle.format.ordered_code import FULL_LENGTH
+
+_DIMENSION = re.compile(r"[0-9]{1,19}", re.ASCII)
+_EXTENT = re.compile(r"-|([0-9]{1,19}),([0-9]{1,19})", re.ASCII)
 
 
 class Box(NamedTuple):
@@ -85,6 +89,41 @@ def format_slice(extents: Slice) -> str:
         '0,2:-'
     """
     return ":".join("-" if length == FULL_LENGTH else f"{start},{length}" for start, length in extents)
+
+
+def parse_shape_and_slice(text: str) -> tuple[tuple[int, ...], Slice]:
+    """Parse what a graph says of a part that it saves or restores: the tensor's shape, and the part's extents.
+
+    Raises:
+        FormatError: another form, or a part that is not within the tensor.
+
+    Source: TensorFlow ``core/util/saved_tensor_slice_util.cc`` (``ParseShapeAndSlice``), ``TensorSlice::Parse``.
+
+    Example:
+        >>> parse_shape_and_slice("4 3 0,2:-")
+        ((4, 3), ((0, 2), (0, -1)))
+    """
+    *dimensions, last = text.split(" ")
+    if not dimensions:
+        raise FormatError(f"Need least two elements in shape_and_slice specification: {text}")
+    if not all(map(_DIMENSION.fullmatch, dimensions)):
+        raise FormatError(f"Non numerical dimension in shape_and_slice: {text}")
+    shape = tuple(map(int, dimensions))
+    extents = tuple(_parse_extent(item, text) for item in last.split(":") if item)
+    resolve_slice(extents, shape)
+    return shape, extents
+
+
+def _parse_extent(item: str, text: str) -> tuple[int, int]:
+    match = _EXTENT.fullmatch(item)
+    if match is None:
+        raise FormatError(f"Expected a pair of numbers or '-' but got '{item}': string = {text}")
+    start, length = (0, FULL_LENGTH) if item == "-" else (int(match[1]), int(match[2]))
+    if not length:
+        raise FormatError(
+            f"Expected non-negative start and positive length but got start = {start}, length = 0: string = {text}"
+        )
+    return start, length
 
 
 def check_disjoint(boxes: Iterable[Box]) -> None:
