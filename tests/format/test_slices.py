@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from tests.support.partitions import Piece, partitions
 from tfbundle.errors import FormatError
-from tfbundle.format.slices import Box, check_covered, check_disjoint, format_slice, resolve_slice, whole_box
+from tfbundle.format.slices import (
+    Box,
+    check_covered,
+    check_disjoint,
+    format_slice,
+    parse_shape_and_slice,
+    resolve_slice,
+    whole_box,
+)
 
 Cut = tuple[tuple[int, ...], list[Piece]]
 
@@ -72,3 +80,50 @@ def test_intersection_is_that_of_numpy(one: list[tuple[int, int]], data: st.Data
 
 def test_empty_boxes_overlap_nothing() -> None:
     check_disjoint([Box((0,), (4,)), Box((2,), (0,)), Box((2,), (0,))])
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "extents"),
+    [
+        ("4 3 0,2:-", (4, 3), ((0, 2), (0, -1))),
+        ("7 6,1", (7,), ((6, 1),)),
+        ("0 3 -:-", (0, 3), ((0, -1), (0, -1))),
+        ("9223372036854775807 9223372036854775806,1", (2**63 - 1,), ((2**63 - 2, 1),)),
+        ("4 -:", (4,), ((0, -1),)),  # TensorFlow skips empty items
+    ],
+)
+def test_parsed_shape_and_slice(text: str, shape: tuple[int, ...], extents: tuple[tuple[int, int], ...]) -> None:
+    assert parse_shape_and_slice(text) == (shape, extents)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "Need least two elements in shape_and_slice specification: "),
+        ("0,2:-", "Need least two elements in shape_and_slice specification: 0,2:-"),
+        (" ", "Non numerical dimension in shape_and_slice:  "),
+        ("4 x 0,2:-", "Non numerical dimension in shape_and_slice: 4 x 0,2:-"),
+        ("-4 -", "Non numerical dimension"),
+        ("4_0 -", "Non numerical dimension"),
+        ("\u0664 -", "Non numerical dimension"),
+        ("9" * 5000 + " -", "Non numerical dimension"),
+        ("4 0;2", "Expected a pair of numbers or '-' but got '0;2': string = 4 0;2"),
+        ("4 0,2,1", "Expected a pair of numbers or '-' but got '0,2,1'"),
+        ("4 -1,2", "Expected a pair of numbers or '-' but got '-1,2'"),
+        ("4 1,0", "Expected non-negative start and positive length but got start = 1, length = 0: string = 4 1,0"),
+        ("4 0,5", r"Extent in dimension 0 out of bounds: shape = \[4\], slice = 0,5"),
+        ("4 3 0,2", r"Mismatching ranks: shape = \[4, 3\], slice = 0,2"),
+    ],
+)
+def test_shapes_and_slices_of_another_form(text: str, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        parse_shape_and_slice(text)
+
+
+@given(partitions())
+def test_parsed_slices_are_those_that_were_printed(cut: Cut) -> None:
+    shape, pieces = cut
+    for piece in pieces:
+        if shape and all(length for _, length in piece.extents):
+            text = " ".join([*map(str, shape), format_slice(piece.extents)])
+            assert parse_shape_and_slice(text) == (shape, piece.extents)

@@ -1,0 +1,97 @@
+"""Graphs by hand: nodes as messages, put together as a ``.meta`` file holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tfbundle.pb import message_class
+
+FLOAT, STRING, INT64, HALF, RESOURCE = 1, 7, 9, 19, 20
+
+
+def node(name: str, op: str, *inputs: str, **attributes: Any) -> Any:
+    """Return a NodeDef; ``attributes`` are AttrValue messages."""
+    message = message_class("NodeDef")(name=name, op=op, input=inputs)
+    for key, value in attributes.items():
+        message.attr[key].CopyFrom(value)
+    return message
+
+
+def value(**fields: Any) -> Any:
+    """Return an AttrValue, such as ``value(type=1)``."""
+    return message_class("AttrValue")(**fields)
+
+
+def shape_of(sizes: Iterable[int] | None) -> Any:
+    """Return a TensorShapeProto, of unknown rank for None."""
+    shape = message_class("TensorShapeProto")(unknown_rank=sizes is None)
+    for size in sizes or ():
+        shape.dim.add(size=size)
+    return shape
+
+
+def types(*numbers: int) -> Any:
+    """Return an AttrValue with a list of dtypes."""
+    return value(list=message_class("AttrValue").ListValue(type=numbers))
+
+
+def strings(name: str, values: Sequence[bytes], sizes: Iterable[int] | None = None, dtype: int = STRING) -> Any:
+    """Return a constant; a vector of its values unless another shape is given."""
+    shape = shape_of([len(values)] if sizes is None else sizes)
+    tensor = message_class("TensorProto")(dtype=dtype, tensor_shape=shape, string_val=values)
+    return node(name, "Const", value=value(tensor=tensor))
+
+
+def variable(name: str, dtype: int, sizes: Iterable[int] | None, op: str = "VariableV2") -> Any:
+    """Return a variable."""
+    return node(name, op, dtype=value(type=dtype), shape=value(shape=shape_of(sizes)))
+
+
+def restore(name: str, *dtypes: int, names: str = "names", parts: str = "parts") -> Any:
+    """Return a node that restores tensors."""
+    return node(name, "RestoreV2", "file", names, parts, dtypes=types(*dtypes))
+
+
+def file_name() -> Any:
+    """Return the node from which the others have the checkpoint's name."""
+    return strings("file", [b"model"], [])
+
+
+def meta_graph(nodes: Iterable[Any], restore_op: str = "all", functions: Iterable[Any] = ()) -> Any:
+    """Return a MetaGraphDef."""
+    message = message_class("MetaGraphDef")()
+    message.graph_def.node.extend(nodes)
+    message.graph_def.library.function.extend(functions)
+    message.saver_def.restore_op_name = restore_op
+    return message
+
+
+def function(name: str, arguments: Iterable[str], nodes: Iterable[Any]) -> Any:
+    """Return a FunctionDef."""
+    message = message_class("FunctionDef")(node_def=nodes)
+    message.signature.name = name
+    for argument in arguments:
+        message.signature.input_arg.add(name=argument)
+    return message
+
+
+def call(name: str, target: str, *inputs: str, op: str = "StatefulPartitionedCall") -> Any:
+    """Return a node that calls a function."""
+    return node(name, op, *inputs, f=value(func=message_class("NameAttrList")(name=target)))
+
+
+def small_graph() -> list[Any]:
+    """Return a graph with a saver: float32 ``w`` [2, 3] and float16 ``v`` [4], restored by ``all``."""
+    return [
+        variable("w", FLOAT, (2, 3)),
+        variable("v", HALF, (4,), "VarHandleOp"),
+        file_name(),
+        strings("names", [b"w", b"v"]),
+        strings("parts", [b"", b""]),
+        restore("restore", FLOAT, HALF),
+        node("assign", "Assign", "w", "restore"),
+        node("identity", "Identity", "restore:1"),
+        node("assign_1", "AssignVariableOp", "v", "identity"),
+        node("all", "NoOp", "^assign", "^assign_1"),
+    ]
