@@ -1,4 +1,4 @@
-"""What goes to the terminal: escaped names, sizes for people, JSON."""
+"""What goes to the terminal: escaped names, sizes for people, tables, JSON."""
 
 from __future__ import annotations
 
@@ -8,55 +8,11 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
+from tfbundle.format.readable import escape, format_nbytes, plural
+
+__all__ = ["escape", "format_nbytes", "format_table", "plural", "print_json", "print_lines", "print_table"]
+
 _BATCH_LINES = 1000
-
-
-def escape(text: str) -> str:
-    r"""Return text in which everything that is not printable is written as an escape.
-
-    Names come from files, and could otherwise move the cursor or change the title of a terminal.
-
-    Example:
-        >>> print(escape("w\x1b[2J\udcff"))
-        w\x1b[2J\xff
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _escape_char(char) for char in text)
-
-
-def _escape_char(char: str) -> str:
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8
-        return f"\\x{code - 0xDC00:02x}"
-    return ascii(char)[1:-1]
-
-
-def format_nbytes(nbytes: int) -> str:
-    """Return a size for people.
-
-    Example:
-        >>> format_nbytes(10_680_765)
-        '10.7 MB'
-    """
-    if nbytes < 1000:
-        return f"{nbytes} B"
-    size = float(nbytes)
-    for unit in ("kB", "MB", "GB", "TB"):
-        size /= 1000
-        if size < 999.95 or unit == "TB":
-            break
-    return f"{size:.1f} {unit}"
-
-
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun.
-
-    Example:
-        >>> plural(1, "tensor"), plural(2, "tensor")
-        ('1 tensor', '2 tensors')
-    """
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def format_table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
