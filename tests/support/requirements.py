@@ -1,12 +1,13 @@
-"""What some tests need and not every machine has: TensorFlow, and the corpus of checkpoints.
+"""What some tests need and not every machine has: TensorFlow, the corpus of checkpoints, a browser.
 
-Where it is missing the test is skipped, visibly; with ``TFBUNDLE_REQUIRE_TENSORFLOW=1`` or
-``TFBUNDLE_REQUIRE_CORPUS=1`` in the environment it fails.
+Where it is missing the test is skipped, visibly; with ``TFBUNDLE_REQUIRE_TENSORFLOW=1``, ``TFBUNDLE_REQUIRE_CORPUS=1``
+or ``TFBUNDLE_REQUIRE_BROWSER=1`` in the environment it fails.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
 from importlib import import_module
 from pathlib import Path
@@ -44,6 +45,19 @@ def find_corpus() -> Path | None:
     name = os.environ.get("TFBUNDLE_CORPUS", "")
     root = Path(name)
     return root if name and any(root.glob("*/*/EXPECTED.json")) else None
+
+
+def browser_programs() -> tuple[str, str]:
+    """Return the paths of Chromium and of its driver; selenium can be imported."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if not chromium or not driver:
+        _miss("BROWSER", "chromium and chromedriver are not both on the path")
+    try:
+        import_module("selenium.webdriver")
+    except ImportError as error:
+        _miss("BROWSER", f"selenium cannot be imported: {error}")
+    return chromium, driver
 
 
 def _import_quietly(name: str) -> Any:

@@ -92,7 +92,7 @@
 
   /** Add up histograms that start at different exponents. */
   function addUp(deviations) {
-    const first = deviations.reduce((least, one) => Math.min(least, one.first_exponent), Infinity);
+    const first = deviations.reduce((least, one) => (one.exponents.length ? Math.min(least, one.first_exponent) : least), Infinity);
     const counts = [];
     for (const one of deviations) {
       one.exponents.forEach((count, at) => {
@@ -158,7 +158,7 @@
     for (let exponent = Math.ceil(from / every) * every; exponent <= to; exponent += every) {
       svg.append(drawPower({ x: x(exponent), y: bottom + 18, "text-anchor": "middle" }, "2", exponent));
     }
-    svg.append(draw("text", { x: (left + width) / 2, y: bottom + 38, "text-anchor": "middle" }, "magnitude of the values"));
+    svg.append(draw("text", { x: (left + width) / 2, y: bottom + 38, "text-anchor": "middle" }, "magnitude"));
     return svg;
   }
   function drawCounts(svg, most, y, left, right) {
@@ -219,7 +219,7 @@
   const measured = tensors.filter((tensor) => exponentOf(tensor) !== null);
   const spans = {};
   for (const dtype of new Set(measured.map((tensor) => tensor.target_dtype))) {
-    const chosen = measured.filter((tensor) => tensor.target_dtype === dtype);
+    const chosen = tensors.filter((tensor) => tensor.deviation && tensor.target_dtype === dtype);
     const sum = addUp(chosen.map((tensor) => tensor.deviation));
     spans[dtype] = spanOf(sum.first_exponent, sum.exponents, data.ranges[dtype]);
     const sources = [...new Set(chosen.map((tensor) => tensor.source_dtype))];
@@ -257,7 +257,7 @@
   const state = { key: "overflow", descending: true, rows: worstFirst, shown: 0, opened: new Set() };
 
   function makeRow(tensor) {
-    const button = make("button", { type: "button", "aria-expanded": state.opened.has(tensor) }, make("bdi", { text: tensor.name }));
+    const button = make("button", { type: "button", "aria-expanded": state.opened.has(tensor) }, make("bdi", {}, ...breakable(tensor.name)));
     const row = make("tr", { role: "row" }, make("th", { scope: "row", role: "rowheader", class: "left" }, button));
     for (const header of headers.slice(1)) row.append(makeCell(tensor, header.dataset.key));
     button.addEventListener("click", () => toggle(tensor, row, button));
@@ -287,6 +287,7 @@
     }
     return cell;
   }
+  const breakable = (name) => name.split(/(?<=\/)/).flatMap((part) => [part, make("wbr")]);
   const missingText = ({ stats, deviation }) => !stats ? "–" : deviation ? "zeros only" : "not measured";
 
   function toggle(tensor, row, button) {
@@ -301,8 +302,8 @@
     const cell = make("td", { colspan: headers.length, role: "cell" }, makeFacts(tensor));
     const { stats, deviation } = tensor;
     if (deviation?.exponents.length) cell.append(makeChart(deviation, tensor.target_dtype));
-    else if (deviation) cell.append(make("p", { class: "lead", text: "It has no finite value but zero: there is no histogram." }));
-    else if (stats) cell.append(make("p", { class: "lead", text: "The distribution of its values was not measured." }));
+    else if (deviation) cell.append(make("p", { class: "lead", text: "All its finite values are zero." }));
+    else if (stats) cell.append(make("p", { class: "lead", text: "Its magnitudes were not measured." }));
     return make("tr", { role: "row", class: "detail" }, cell);
   }
   function makeFacts(tensor) {

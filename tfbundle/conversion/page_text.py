@@ -205,7 +205,7 @@ def _row(tensor: Mapping[str, Any]) -> str:
     numbers = _numbers(tensor["stats"])
     cells = [_cell(field, numbers) for field, _, _ in _COLUMNS[2:-1]]
     return (
-        f'<tr><th scope="row" class="left"><bdi>{format_text(tensor["name"])}</bdi></th>'
+        f'<tr><th scope="row" class="left"><bdi>{_breakable(tensor["name"])}</bdi></th>'
         f'<td class="left dtype">{format_text(_dtypes(tensor))}</td>{"".join(cells)}'
         f"{_NOTHING}</tr>"
     )
@@ -217,6 +217,10 @@ def _cell(field: str, numbers: Mapping[str, Any]) -> str:
     style = _ZONES.get(field) if numbers[field] else "quiet"
     shown = f' class="{style}"' if style else ""
     return f"<td{shown}>{format_number(numbers[field])}</td>"
+
+
+def _breakable(name: str) -> str:
+    return format_text(name).replace("/", "/<wbr>")
 
 
 def _dtypes(tensor: Mapping[str, Any]) -> str:
