@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from tfbundle.conversion.like import Difference, LikeMatch, find_rename, is_castable, match_template
-from tfbundle.conversion.rename import rename_names
+from tfbundle.conversion.like import Difference, LikeMatch, find_rename, match_template
+from tfbundle.conversion.naming import Naming
+from tfbundle.conversion.rename import rename_tensors
 from tfbundle.format.wanted import Wanted
 
 GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -70,7 +71,7 @@ def test_a_tensor_of_another_shape_and_dtype_is_told_once() -> None:
     ],
 )
 def test_what_is_cast(source: str, target: str, expected: bool) -> None:
-    assert is_castable(source, target) is expected
+    assert bool(match_template({"w": (source, ())}, wants(w=(target, ()))).targets) is expected
 
 
 class TestObjectGraph:
@@ -131,7 +132,7 @@ def test_the_option_in_the_message_makes_the_names() -> None:
     assert message == (
         "TEMPLATE wants 2 tensors that SRC lacks: net/conv/w, net/conv/b (--rename model/=net/ would make them)"
     )
-    renames = rename_names(source, [("model/", "net/")])
+    renames = rename_tensors(source, Naming((("model/", "net/"),))).names
     renamed = {renames.get(name, name): kind for name, kind in source.items()}
     assert match_template(renamed, wanted).ok
 
@@ -153,7 +154,7 @@ def test_the_option_in_the_message_makes_the_names() -> None:
 def test_renaming(missing: list[str], extra: list[str], taken: list[str], expected: tuple[str, str] | None) -> None:
     assert find_rename(missing, extra, taken) == expected
     if expected is not None:
-        renames = rename_names([*extra, *taken], [expected])
+        renames = rename_tensors([*extra, *taken], Naming((expected,))).names
         assert {renames.get(name, name) for name in extra} >= set(missing)
         assert not renames.keys() & set(taken)
 

@@ -27,6 +27,13 @@ def add_selection_options(group: Any) -> None:
     for option, text in patterns:
         group.add_argument(option, metavar="PAT", action="append", default=[], help=text)
     group.add_argument(
+        "--like",
+        metavar="TEMPLATE",
+        default="",
+        help="write exactly the tensors that a checkpoint holds, or that a .meta graph or saved_model.pb restores, "
+        "each in the dtype it has there; names, after renaming, and shapes must be equal",
+    )
+    group.add_argument(
         "--optimizer",
         choices=("keep", "cast", "drop"),
         default="keep",
@@ -40,5 +47,10 @@ def read_selection(options: argparse.Namespace) -> Selection:
     from tfbundle.conversion.select import Selection
 
     return Selection(
-        tuple(options.keep), tuple(options.only), tuple(options.drop), options.optimizer, tuple(options.select)
+        tuple(options.keep),
+        tuple(options.only),
+        tuple(options.drop),
+        options.optimizer,
+        tuple(options.select),
+        options.like,
     )

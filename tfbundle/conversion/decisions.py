@@ -20,6 +20,9 @@ OPTIMIZER_STATE = "optimizer state"
 NOT_SELECTED = "not in --select"
 """The reason given for tensors that ``Selection.select`` leaves out."""
 
+NOT_LIKE = "not in --like"
+"""The reason given for tensors that the template of ``Selection.like`` lacks."""
+
 OVERFLOW = "would overflow"
 """The reason given for tensors that ``CastPolicy.on_overflow="keep"`` left alone."""
 

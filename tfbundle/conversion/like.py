@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
+from tfbundle.casting.casters import can_cast
 from tfbundle.format.naming import OBJECT_GRAPH_KEY, key_to_name
 from tfbundle.format.wanted import Wanted
 
 Shape = tuple[int, ...]
 
-_FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
-_INTEGERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
 _OBJECT_GRAPH = key_to_name(OBJECT_GRAPH_KEY)
 _MOST_NAMES = 3  # of each kind, in a message that must stay one line
 _MOST_TO_COMPARE = 10_000
@@ -129,22 +128,12 @@ def match_template(source: Mapping[str, tuple[str, Shape]], wanted: Mapping[str,
             extra.append(name)
         elif expected.shape is not None and expected.shape != shape:
             misshapen[name] = Difference(_format_shape(shape), _format_shape(expected.shape))
-        elif not is_castable(dtype, expected.dtype):
+        elif dtype != expected.dtype and not can_cast(dtype, expected.dtype):
             uncastable[name] = Difference(dtype, expected.dtype)
         else:
             targets[name] = expected.dtype
     missing = tuple(name for name in wanted if name not in source and name != _OBJECT_GRAPH)
     return LikeMatch(targets, tuple(extra), missing, misshapen, uncastable)
-
-
-def is_castable(source: str, target: str) -> bool:
-    """Tell whether values of one dtype may become values of another: floats become floats, integers integers.
-
-    Example:
-        >>> is_castable("float32", "bfloat16"), is_castable("int64", "float32"), is_castable("string", "string")
-        (True, False, True)
-    """
-    return source == target or any({source, target} <= group for group in (_FLOATS, _INTEGERS))
 
 
 def _difference_cause(differences: Mapping[str, Difference], kind: str, source: str) -> Iterator[str]:

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfbundle.conversion.castable import can_stitch
-from tfbundle.conversion.decisions import OPTIMIZER_STATE, OVERFLOW
+from tfbundle.conversion.decisions import NOT_LIKE, OPTIMIZER_STATE, OVERFLOW
 from tfbundle.conversion.plan import Plan
 from tfbundle.format.dtypes import dtype_name
-from tfbundle.format.naming import OBJECT_GRAPH_KEY
+from tfbundle.format.naming import OBJECT_GRAPH_KEY, key_to_name
 
 _RESTORE_NOTE = "TensorFlow never casts on restore: variables that read the {0} tensors must be {0} themselves"
 _JOINED_NOTE = (
@@ -28,6 +28,7 @@ _OVERFLOW_NOTE = (
     "{0} tensors keep their dtype, since some of their values would overflow; to find them, the source was read twice"
 )
 UNKNOWN_OVERFLOW_NOTE = "--dry-run reads no payload: which tensors --on-overflow keep would leave is not known yet"
+_MOST_NAMES = 5
 _GRAPH_NOTE = "the object graph was rewritten: it no longer lists what was dropped, and has the new names"
 
 
@@ -47,6 +48,7 @@ def conversion_notes(plan: Plan, to: str) -> list[str]:
             notes.append(_JOINED_NOTE.format(targets, len(plan.joined)))
         if kept := sum(is_cast[row] and row not in plan.joined and _cannot_stitch(plan, row) for row in plan.slices):
             notes.append(_KEPT_NOTE.format(targets, kept))
+    notes += _list_left_out(plan)
     state = decisions.are("keep", OPTIMIZER_STATE)
     if state.any():
         sources = _name_dtypes(plan.index.columns.dtype[plan.tensor_rows[state]])
@@ -56,6 +58,16 @@ def conversion_notes(plan: Plan, to: str) -> list[str]:
     if OBJECT_GRAPH_KEY in plan.edits.payloads:
         notes.append(_GRAPH_NOTE)
     return notes
+
+
+def _list_left_out(plan: Plan) -> list[str]:
+    """Name the tensors that a template lacks."""
+    extra = plan.tensor_rows[plan.decisions.are("drop", NOT_LIKE)].tolist()
+    if not extra:
+        return []
+    names = ", ".join(key_to_name(plan.index.keys_in_order[row]) for row in extra[:_MOST_NAMES])
+    more = f" and {len(extra) - _MOST_NAMES} more" if len(extra) > _MOST_NAMES else ""
+    return [f"left out, since --like lacks them: {names}{more}"]
 
 
 def _cannot_stitch(plan: Plan, row: int) -> bool:

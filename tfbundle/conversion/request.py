@@ -12,6 +12,7 @@ from tfbundle.conversion.deciding import decide
 from tfbundle.conversion.decisions import Decision, Decisions
 from tfbundle.conversion.edits import plan_edits, read_names
 from tfbundle.conversion.layout import Layout
+from tfbundle.conversion.likeness import decide_like
 from tfbundle.conversion.names import TensorNames
 from tfbundle.conversion.naming import Naming
 from tfbundle.conversion.optimizer import find_optimizer_state
@@ -67,10 +68,14 @@ class Request(NamedTuple):
         """Decide what becomes of each tensor of a bundle, by its dtype and name.
 
         Raises:
-            ValueError: a pattern matches nothing.
+            ValueError: a pattern matches nothing, or the source lacks what a template wants.
             UnsupportedError: there is no such cast.
             FormatError: an entry or the object graph is damaged.
         """
+        if self.selection.like:
+            if self.policy.rules or self.policy.sources:
+                raise ValueError("--like settles every dtype; leave out --rule and --from")
+            return decide_like(bundle, names, self.naming, self.selection.like)
         dtypes = bundle.index.columns.dtype[bundle.index.tensor_rows]
         state = find_optimizer_state(bundle, names.graph)
         return decide(names, dtypes, self.selection, self.policy, state)

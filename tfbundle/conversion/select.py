@@ -29,8 +29,12 @@ class Selection:
         select: when not empty, the output leaves out the tensors outside it. In a TF2 checkpoint, the object graph and
             the save counter stay beside what is selected.
 
+        like: path of a template: a checkpoint, a ``.meta`` graph or a ``saved_model.pb``. The output holds exactly the
+            tensors it wants, each in the dtype it wants; names, as they are in the output, and shapes must be equal.
+            This settles everything, so that no other field may be set, nor rules in the policy.
+
     Raises:
-        ValueError: no such choice for ``optimizer``, or a malformed regular expression.
+        ValueError: no such choice for ``optimizer``, a malformed regular expression, or ``like`` beside other fields.
 
     Example:
         >>> Selection(keep=("*/batch_norm*",), optimizer="drop").optimizer
@@ -42,9 +46,12 @@ class Selection:
     drop: tuple[str, ...] = ()
     optimizer: OptimizerState = "keep"
     select: tuple[str, ...] = ()
+    like: str = ""
 
     def __post_init__(self) -> None:
         if self.optimizer not in get_args(OptimizerState):
             raise ValueError(f"optimizer is {self.optimizer!r}, expected one of {get_args(OptimizerState)}")
         for pattern in (*self.keep, *self.only, *self.drop, *self.select):
             compile_pattern(pattern)
+        if self.like and (self.keep or self.only or self.drop or self.select or self.optimizer != "keep"):
+            raise ValueError("--like settles what becomes of every tensor; leave out the options that choose tensors")
