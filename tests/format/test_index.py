@@ -65,6 +65,16 @@ def test_damaged_entry_shows_only_when_asked_for() -> None:
     assert caught.value.part == "tensor 'bad'"
 
 
+def test_rows_by_key_and_in_order() -> None:
+    rows = [(b"a", entry_proto(1, b"", 4)), (b"b", entry_proto(3, b"", 4)), (b"c", b"\xff")]
+    index = index_of(HEADER, *rows)
+    same = BundleIndex(index.header, dict(rows))
+    for found in (index, same):
+        assert (found.keys_in_order, found.values_in_order) == ([b"a", b"b", b"c"], [value for _, value in rows])
+        assert list(found.rows.items()) == rows
+        assert found.rows is found.rows
+
+
 def test_missing_key() -> None:
     with pytest.raises(KeyError):
         index_of(HEADER)[b"w"]

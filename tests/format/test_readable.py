@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfbundle.format.readable import escape, format_nbytes, plural
+from tfbundle.format.readable import escape, escape_all, format_nbytes, plural
 
 ANY_TEXT = st.text(st.characters())
 
@@ -73,3 +73,18 @@ def test_plural() -> None:
     assert [plural(count, "tensor") for count in (0, 1, 2, 12_345)] == [
         "0 tensors", "1 tensor", "2 tensors", "12,345 tensors",
     ]  # fmt: skip
+
+
+@given(st.lists(st.one_of(ANY_TEXT, st.text("abc /~")), max_size=5))
+def test_texts_are_escaped_one_by_one(texts: list[str]) -> None:
+    assert list(escape_all(texts)) == [escape(text) for text in texts]
+
+
+@pytest.mark.parametrize("at", [0, 999, 1000, 2500])
+@pytest.mark.parametrize("text", ["\x1f", "\x7f", "\x80", "\udc80", "é"])
+def test_one_of_many_texts_is_escaped(text: str, at: int) -> None:
+    texts = [f"conv{number}/kernel ~" for number in range(2501)]
+    texts[at] += text
+    escaped = list(escape_all(iter(texts)))
+    assert escaped[at] == escape(texts[at])
+    assert escaped[:at] + escaped[at + 1 :] == texts[:at] + texts[at + 1 :]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import struct
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.tables import WORKED_ROWS, WORKED_TABLE, frame, masked_crc, plain_block, varint
 from tfbundle.errors import ChecksumError, FormatError
-from tfbundle.sstable.block import BlockBuilder, Row, decode_block, seal_block, unseal_block
+from tfbundle.sstable.block import BlockBuilder, Row, decode_block, iter_block, seal_block, unseal_block
 
 EMPTY = bytes.fromhex("0000000001000000")
 
@@ -19,6 +20,19 @@ def build(rows: list[Row], restart_interval: int = 16) -> bytes:
         builder.add(key, value)
     assert builder.nbytes == len(builder.finish())
     return builder.finish()
+
+
+def decode(contents: bytes) -> list[Row]:
+    """Decode in both ways, which have to agree."""
+    try:
+        rows = list(iter_block(contents))
+    except FormatError as error:
+        with pytest.raises(FormatError) as caught:
+            decode_block(contents)
+        assert caught.value.reason == error.reason
+        raise
+    assert decode_block(contents) == ([key for key, _ in rows], [value for _, value in rows])
+    return rows
 
 
 def restarts(contents: bytes) -> list[int]:
@@ -36,7 +50,7 @@ def row(shared: int, key: bytes, value: bytes) -> bytes:
 
 def test_block_of_the_worked_example() -> None:
     contents = WORKED_TABLE[:0x35]
-    assert list(decode_block(contents)) == WORKED_ROWS
+    assert decode(contents) == WORKED_ROWS
     assert build(WORKED_ROWS) == contents
     assert seal_block(contents) == WORKED_TABLE[:0x3A]
     assert unseal_block(WORKED_TABLE[:0x3A]) == contents
@@ -45,7 +59,7 @@ def test_block_of_the_worked_example() -> None:
 def test_empty_block() -> None:
     assert build([]) == EMPTY
     assert BlockBuilder(16).is_empty
-    assert list(decode_block(EMPTY)) == []
+    assert decode(EMPTY) == []
     assert seal_block(EMPTY).hex() == "0000000001000000" + "00c0f2a1b0"
 
 
@@ -53,7 +67,7 @@ def test_keys_share_the_bytes_of_the_key_before() -> None:
     rows = [(b"model/a", b"1"), (b"model/b", b"2"), (b"model/bb", b"3")]
     body = row(0, b"model/a", b"1") + row(6, b"b", b"2") + row(7, b"b", b"3")
     assert build(rows) == block(body, 0)
-    assert list(decode_block(block(body, 0))) == rows
+    assert decode(block(body, 0)) == rows
 
 
 def test_every_sixteenth_row_starts_anew() -> None:
@@ -74,11 +88,38 @@ def test_index_blocks_restart_at_every_row() -> None:
 
 @given(st.dictionaries(st.binary(max_size=20), st.binary(max_size=300), max_size=70), st.integers(1, 20))
 def test_round_trip(rows: dict[bytes, bytes], restart_interval: int) -> None:
-    assert list(decode_block(build(sorted(rows.items()), restart_interval))) == sorted(rows.items())
+    assert decode(build(sorted(rows.items()), restart_interval)) == sorted(rows.items())
+
+
+@given(
+    st.dictionaries(st.binary(max_size=150), st.binary(max_size=150), min_size=1, max_size=40),
+    st.integers(1, 20),
+    st.data(),
+)
+def test_damaged_block_is_decoded_in_both_ways_alike(
+    rows: dict[bytes, bytes], restart_interval: int, data: st.DataObject
+) -> None:
+    contents = bytearray(build(sorted(rows.items()), restart_interval))
+    at = data.draw(st.integers(0, len(contents) - 1))
+    contents[at] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(FormatError):
+        decode(bytes(contents))
+
+
+@pytest.mark.parametrize("restart_points", [(0, 20, 10), (0, 0, 10, 20), (0, 10, 10)])
+def test_restart_points_out_of_order_or_twice(restart_points: tuple[int, ...]) -> None:
+    rows = [(b"a", b"123456"), (b"b", b"123456"), (b"c", b"123456")]  # of 10 bytes each
+    assert decode(block(b"".join(row(0, key, value) for key, value in rows), *restart_points)) == rows
+
+
+def test_keys_and_values_of_more_than_127_bytes() -> None:
+    rows = [(b"k" * 200, b"v"), (b"k" * 200 + b"l", b"v" * 128), (b"k" * 201, b"")]
+    body = row(0, rows[0][0], rows[0][1]) + row(200, b"l", b"v" * 128) + row(0, rows[2][0], b"")
+    assert decode(block(body, 0, len(body) - 205)) == rows
 
 
 def test_block_without_restart_points_has_no_rows() -> None:
-    assert list(decode_block(block(row(0, b"k", b"v")))) == []
+    assert decode(block(row(0, b"k", b"v"))) == []
 
 
 GOOD_ROW = row(0, b"key", b"value")
@@ -106,13 +147,13 @@ MALFORMED = {
 def test_malformed_block(name: str) -> None:
     contents, message = MALFORMED[name]
     with pytest.raises(FormatError, match=message):
-        list(decode_block(contents))
+        decode(contents)
 
 
 @given(st.binary(max_size=80))
 def test_garbage_decodes_or_is_refused(contents: bytes) -> None:
     try:
-        rows = list(decode_block(contents))
+        rows = decode(contents)
     except FormatError:
         return
     assert sum(len(value) for _, value in rows) <= len(contents)

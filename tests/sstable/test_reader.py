@@ -38,6 +38,12 @@ def test_rows_of_several_blocks_come_in_order() -> None:
     assert read_rows(table) == [(b"", b"0"), (b"a", b"1"), (b"c", b"2"), (b"d", b"3"), (b"n", b"4")]
 
 
+def test_keys_and_values_come_by_the_block() -> None:
+    first = plain_block([(b"", b"0"), (b"a", b"1")])
+    table = assemble_table([(b"b", first), (b"c", plain_block([])), (b"z", plain_block([(b"n", b"4")]))])
+    assert list(open_bytes(table).iter_blocks()) == [([b"", b"a"], [b"0", b"1"]), ([], []), ([b"n"], [b"4"])]
+
+
 def test_rows_can_be_read_twice() -> None:
     table = open_bytes(WORKED_TABLE)
     assert list(table.iter_rows()) == list(table.iter_rows())

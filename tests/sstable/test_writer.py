@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.tables import WORKED_ROWS, WORKED_TABLE, open_bytes, read_rows, write_table
-from tfbundle.sstable.block import Row, decode_block, unseal_block
+from tfbundle.sstable.block import Row, iter_block, unseal_block
 from tfbundle.sstable.footer import BlockHandle, decode_footer, decode_handle
 from tfbundle.sstable.writer import TableWriter, short_successor, shortest_separator
 
@@ -18,12 +18,12 @@ keys = st.binary(max_size=12)
 def index_rows(table: bytes) -> list[tuple[bytes, BlockHandle]]:
     location = decode_footer(table[-48:]).index_handle
     contents = unseal_block(table[location.offset : location.offset + location.nbytes + 5])
-    return [(key, decode_handle(value)[0]) for key, value in decode_block(contents)]
+    return [(key, decode_handle(value)[0]) for key, value in iter_block(contents)]
 
 
 def block_rows(table: bytes) -> list[list[Row]]:
     return [
-        list(decode_block(unseal_block(table[where.offset : where.offset + where.nbytes + 5])))
+        list(iter_block(unseal_block(table[where.offset : where.offset + where.nbytes + 5])))
         for _, where in index_rows(table)
     ]
 

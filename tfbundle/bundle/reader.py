@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfbundle.bundle.assemble import assemble
-from tfbundle.bundle.listing import Kind, iter_kinds
+from tfbundle.bundle.listing import Listing, list_tensors
 from tfbundle.bundle.locate import PathLike, check_not_pointer, find_bundle
 from tfbundle.bundle.payloads import Payloads
 from tfbundle.bundle.region import Where
@@ -211,14 +211,14 @@ class BundleReader(Mapping[str, Any]):
         with self._blaming_index(key):
             return self.index.payload_nbytes(key)
 
-    def iter_kinds(self) -> Iterator[tuple[str, Kind]]:
-        """Yield every tensor's name and kind, in key order; many times as fast as looking up entries.
+    def list_tensors(self) -> Listing:
+        """Return every tensor's name and kind, in key order; many times as fast as looking up entries.
 
         Raises:
             FormatError: an entry is damaged, or slices do not fit.
         """
         try:
-            yield from iter_kinds(self.index)
+            return list_tensors(self.index)
         except FormatError as error:
             raise error.add_path(self._index_path) from error
 

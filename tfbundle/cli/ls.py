@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tfbundle.cli.output import escape, format_nbytes, format_table, plural, print_json, print_lines
+from tfbundle.cli.output import escape_all, format_nbytes, format_table, plural, print_json, print_lines
 from tfbundle.cli.tree import iter_tree_lines, read_tree, tree_to_plain
 
 if TYPE_CHECKING:
@@ -64,21 +63,18 @@ def _print_json(bundle: BundleReader, chosen: Collection[str] | None) -> None:
 
 def _print_list(bundle: BundleReader, chosen: Collection[str] | None) -> None:
     """Print a line for each tensor, and the totals; of a million, most lines differ in the name alone."""
-    names, kinds = [], []
-    for name, kind in bundle.iter_kinds():
-        if chosen is None or name in chosen:
-            names.append(name)
-            kinds.append(kind)
-    numbers = Counter(map(id, kinds))  # far fewer than tensors
-    counts = [(kind, numbers[id(kind)]) for kind in {id(kind): kind for kind in kinds}.values()]
-    columns = format_table([_cells(kind) for kind, _ in counts], right=(2,))
-    around = {id(kind): (f"{line}  ", _end(kind)) for (kind, _), line in zip(counts, columns, strict=True)}
-    lines = (around[id(kind)] for kind in kinds)
-    print_lines(f"{start}{escape(name)}{end}" for name, (start, end) in zip(names, lines, strict=True))
+    listing = bundle.list_tensors()
+    if chosen is not None:
+        listing = listing.only(chosen)
+    starts = [f"{line}  " for line in format_table([_cells(kind) for kind in listing.kinds], right=(2,))]
+    ends = [_end(kind) for kind in listing.kinds]
+    names = zip(listing.numbers.tolist(), escape_all(listing.iter_names()), strict=True)
+    print_lines(starts[number] + name + ends[number] for number, name in names)
+    counts = list(zip(listing.kinds, listing.counts(), strict=True))
     num_values = sum(math.prod(kind.shape) * count for kind, count in counts)
     nbytes = sum(kind.nbytes * count for kind, count in counts)
     print(
-        f"{plural(len(names), 'tensor')}, {plural(num_values, 'value')}, {format_nbytes(nbytes)} "
+        f"{plural(len(listing.keys), 'tensor')}, {plural(num_values, 'value')}, {format_nbytes(nbytes)} "
         f"in {plural(bundle.index.header.num_shards, 'shard')}"
     )
 

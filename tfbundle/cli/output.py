@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from typing import Any
 
-from tfbundle.format.readable import escape, format_nbytes, plural
+from tfbundle.format.readable import escape, escape_all, format_nbytes, iter_batches, plural
 
-__all__ = ["escape", "format_nbytes", "format_table", "plural", "print_json", "print_lines", "print_table"]
-
-_BATCH_LINES = 1000
+__all__ = [
+    "escape",
+    "escape_all",
+    "format_nbytes",
+    "format_table",
+    "plural",
+    "print_json",
+    "print_lines",
+    "print_table",
+]
 
 
 def format_table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
@@ -34,8 +40,7 @@ def format_table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> li
 
 def print_lines(lines: Iterable[str]) -> None:
     """Print lines, many at a time."""
-    iterator = iter(lines)
-    while batch := list(islice(iterator, _BATCH_LINES)):
+    for batch in iter_batches(lines):
         print("\n".join(batch))
 
 

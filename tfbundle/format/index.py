@@ -38,12 +38,30 @@ class BundleIndex(Mapping[bytes, BundleEntry]):
     """Entries of every row but the header, by key, in key order.
 
     An entry is decoded, and its errors are raised, when it is asked for. Thread-safe.
+
+    Attributes:
+        header: the row under the empty key.
+        keys_in_order: the keys; a row's number is its position here.
+        values_in_order: the encoded entries, in the same order.
     """
 
-    def __init__(self, header: BundleHeader, rows: dict[bytes, bytes]) -> None:
+    def __init__(self, header: BundleHeader, rows: Mapping[bytes, bytes]) -> None:
         self.header = header
-        self.rows = rows
+        self.keys_in_order = list(rows)
+        self.values_in_order = list(rows.values())
         self._slice_labels: dict[bytes, str] | None = None
+
+    @classmethod
+    def from_lists(cls, header: BundleHeader, keys: list[bytes], values: list[bytes]) -> BundleIndex:
+        """Return the index of rows that nobody has put into a dictionary yet; ``keys`` ascend."""
+        index = cls(header, {})
+        index.keys_in_order, index.values_in_order = keys, values
+        return index
+
+    @cached_property
+    def rows(self) -> dict[bytes, bytes]:
+        """The encoded entries by key; made when a key is first sought, since for a million it takes a while."""
+        return dict(zip(self.keys_in_order, self.values_in_order, strict=True))
 
     def __getitem__(self, key: bytes) -> BundleEntry:
         data = self.rows[key]
@@ -53,23 +71,18 @@ class BundleIndex(Mapping[bytes, BundleEntry]):
             raise error.add_path("", f"tensor {key_to_name(key)!r}") from error
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self.rows)
+        return iter(self.keys_in_order)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.keys_in_order)
 
     def __contains__(self, key: object) -> bool:
         return key in self.rows
 
     @cached_property
-    def keys_in_order(self) -> list[bytes]:
-        """The keys; a row's number is its position here."""
-        return list(self.rows)
-
-    @cached_property
     def scanned(self) -> EntryColumns:
         """The fields of all plain entries, in key order; the rows of others are 0. Looking at it never raises."""
-        return scan_entries(list(self.rows.values()))
+        return scan_entries(self.values_in_order)
 
     @cached_property
     def columns(self) -> EntryColumns:
@@ -109,8 +122,8 @@ class BundleIndex(Mapping[bytes, BundleEntry]):
         """The numbers of the rows that are tensors: all but the slices that some partitioned tensor lists."""
         slices = self._find_slices()
         if not slices:
-            return np.arange(len(self.rows))
-        return np.array([row for row, key in enumerate(self.rows) if key not in slices], np.intp)
+            return np.arange(len(self))
+        return np.array([row for row, key in enumerate(self.keys_in_order) if key not in slices], np.intp)
 
     def row_number(self, key: bytes) -> int:
         """Return the number of a row."""
@@ -118,7 +131,7 @@ class BundleIndex(Mapping[bytes, BundleEntry]):
 
     @cached_property
     def _row_numbers(self) -> dict[bytes, int]:
-        return {key: row for row, key in enumerate(self.rows)}
+        return {key: row for row, key in enumerate(self.keys_in_order)}
 
     def slice_rows(self, key: bytes) -> list[tuple[bytes, Box]]:
         """Return the rows that hold a partitioned tensor's parts, each with its place in the tensor.
@@ -151,7 +164,7 @@ class BundleIndex(Mapping[bytes, BundleEntry]):
     def tensor_keys(self) -> Iterator[bytes]:
         """Yield the keys of tensors: all rows but the slices that some partitioned tensor lists."""
         slices = self._find_slices()
-        return (key for key in self.rows if key not in slices)
+        return (key for key in self.keys_in_order if key not in slices)
 
     def label(self, key: bytes) -> str:
         """Return how an error calls a row: the tensor, and for a slice also which one."""
@@ -167,7 +180,7 @@ class BundleIndex(Mapping[bytes, BundleEntry]):
         return self._slice_labels
 
     def _iter_slices(self) -> Iterator[tuple[bytes, str]]:
-        if not min(self.rows, default=b"").startswith(_SLICE_KEY_START):
+        if not min(self.keys_in_order, default=b"").startswith(_SLICE_KEY_START):
             return
         for row in np.flatnonzero(~self.scanned.plain).tolist():  # an entry with slices is never plain
             key = self.keys_in_order[row]
@@ -182,16 +195,19 @@ def decode_index(table: TableReader) -> BundleIndex:
     Raises:
         FormatError: damage in the table, or a header that is missing or not usable.
     """
-    iterator = table.iter_rows()
-    key, value = next(iterator, (None, b""))
-    if key != HEADER_KEY:
-        found = "no rows" if key is None else f"first key {key!r}"
+    keys: list[bytes] = []
+    values: list[bytes] = []
+    for block_keys, block_values in table.iter_blocks():
+        keys += block_keys
+        values += block_values
+    if keys[:1] != [HEADER_KEY]:
+        found = f"first key {keys[0]!r}" if keys else "no rows"
         raise FormatError(f"failed to seek to header entry: {found}, expected an empty key", "", "header")
     try:
-        header = decode_header(value)
+        header = decode_header(values[0])
     except FormatError as error:
         raise error.add_path("", "header") from error
-    return BundleIndex(header, dict(iterator))
+    return BundleIndex.from_lists(header, keys[1:], values[1:])
 
 
 def encode_index(

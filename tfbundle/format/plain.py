@@ -137,6 +137,16 @@ def encode_head(dtype: int, shape: tuple[int, ...]) -> bytes:
     return b"\x08" + encode_varint(dtype) + b"\x12" + encode_varint(len(dims)) + dims
 
 
+def decode_head(head: bytes) -> tuple[int, tuple[int, ...]]:
+    """Return the dtype and the shape with which a plain entry starts; the inverse of ``encode_head``.
+
+    Example:
+        >>> decode_head(bytes.fromhex("08011206120208021200"))
+        (1, (2, 0))
+    """
+    return head[1], _decode_dims(head, 4, len(head))
+
+
 def replace_dtype(head: bytes, dtype: int) -> bytes:
     """Return the head of a plain entry with another dtype.
 

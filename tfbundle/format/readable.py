@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+
+_BATCH = 1000
+_PRINTABLE_ASCII = bytes(range(0x20, 0x7F))
+
 
 def escape(text: str) -> str:
     r"""Return text in which everything that is not printable is written as an escape.
@@ -15,6 +21,23 @@ def escape(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _escape_char(char) for char in text)
+
+
+def escape_all(texts: Iterable[str]) -> Iterator[str]:
+    r"""Yield each text as ``escape`` does; where nothing needs it, this is seen of many at a time.
+
+    Example:
+        >>> list(escape_all(["w", "\t"]))
+        ['w', '\\t']
+    """
+    return chain.from_iterable(map(_escape_batch, iter_batches(texts)))
+
+
+def _escape_batch(texts: list[str]) -> Iterable[str]:
+    joined = "".join(texts)
+    if joined.isascii() and not joined.encode().translate(None, _PRINTABLE_ASCII):
+        return texts
+    return map(escape, texts)
 
 
 def _escape_char(char: str) -> str:
@@ -49,3 +72,10 @@ def plural(count: int, noun: str) -> str:
         ('1 tensor', '2 tensors')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def iter_batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Yield lists of many texts at a time."""
+    iterator = iter(texts)
+    while batch := list(islice(iterator, _BATCH)):
+        yield batch

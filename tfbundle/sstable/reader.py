@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from operator import attrgetter
+from itertools import islice, pairwise
+from operator import attrgetter, lt
 from typing import NamedTuple
 
 from tfbundle.errors import FormatError, TruncatedError
-from tfbundle.sstable.block import TRAILER_NBYTES, Row, decode_block, unseal_block
+from tfbundle.sstable.block import TRAILER_NBYTES, Row, decode_block, iter_block, unseal_block
 from tfbundle.sstable.footer import FOOTER_NBYTES, BlockHandle, decode_footer, decode_handle
 
 ReadAt = Callable[[int, int], bytes]
@@ -50,12 +51,12 @@ class TableReader:
             return None
         try:
             contents = _read_block(self._read_at, self._blocks[number].handle, self._blocks_end)
-            return next((value for found, value in decode_block(contents) if found == key), None)
+            return next((value for found, value in iter_block(contents) if found == key), None)
         except FormatError as error:
             raise error.add_path("", f"block {number}") from error
 
-    def iter_rows(self) -> Iterator[Row]:
-        """Yield every (key, value) in key order, each block's checksum and order checked.
+    def iter_blocks(self) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """Yield the keys and the values of each block in key order, its checksum and order checked.
 
         Raises:
             FormatError: damage in a block, or keys that do not strictly ascend (TensorFlow would take the
@@ -64,16 +65,17 @@ class TableReader:
         previous: bytes | None = None
         for number, (separator, handle) in enumerate(self._blocks):
             try:
-                for key, value in decode_block(_read_block(self._read_at, handle, self._blocks_end)):
-                    if previous is not None and key <= previous:
-                        raise FormatError(f"key {key!r} does not sort after {previous!r}, as table keys must")
-                    previous = key
-                    yield key, value
-                if previous is not None and previous > separator:
-                    raise FormatError(f"key {previous!r} sorts after its block's index key {separator!r}")
+                keys, values = decode_block(_read_block(self._read_at, handle, self._blocks_end))
+                _check_order(keys, previous, separator)
             except FormatError as error:
                 raise error.add_path("", f"block {number}") from error
+            yield keys, values
             previous = separator
+
+    def iter_rows(self) -> Iterator[Row]:
+        """Yield every (key, value) in key order; otherwise as ``iter_blocks``."""
+        for keys, values in self.iter_blocks():
+            yield from zip(keys, values, strict=True)
 
 
 def open_table(read_at: ReadAt, nbytes: int) -> TableReader:
@@ -98,7 +100,7 @@ def open_table(read_at: ReadAt, nbytes: int) -> TableReader:
     footer = decode_footer(read_at(start, nbytes - start))
     try:
         contents = _read_block(read_at, footer.index_handle, start)
-        blocks = [_IndexedBlock(key, decode_handle(value)[0]) for key, value in decode_block(contents)]
+        blocks = [_IndexedBlock(key, decode_handle(value)[0]) for key, value in iter_block(contents)]
     except FormatError as error:
         raise error.add_path("", "index block") from error
     return TableReader(read_at, start, blocks)
@@ -112,3 +114,13 @@ def _read_block(read_at: ReadAt, handle: BlockHandle, blocks_end: int) -> bytes:
             f"the table's blocks at {blocks_end}"
         )
     return unseal_block(read_at(handle.offset, handle.nbytes + TRAILER_NBYTES))
+
+
+def _check_order(keys: list[bytes], previous: bytes | None, separator: bytes) -> None:
+    """Check the keys of one block; ``previous`` is the index key of the block before, if there is one."""
+    bounds = keys if previous is None else [previous, *keys]
+    if not all(map(lt, bounds, islice(bounds, 1, None))):
+        before, key = next((before, key) for before, key in pairwise(bounds) if key <= before)
+        raise FormatError(f"key {key!r} does not sort after {before!r}, as table keys must")
+    if bounds and bounds[-1] > separator:
+        raise FormatError(f"key {bounds[-1]!r} sorts after its block's index key {separator!r}")
