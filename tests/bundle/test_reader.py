@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.bundles import entry_of, shard_path, write_bundle, write_worked_example
+from tests.support.processes import run_script
 from tests.support.tables import WORKED_ROWS
 from tests.support.wire import bytes_field, entry_proto, shape_proto, varint_field
 from tfbundle.bundle import payloads
@@ -47,6 +48,16 @@ def worked(prefix: str) -> str:
 
 def write_tensor(prefix: str, entry: bytes, payload: bytes) -> None:
     write_bundle(prefix, {b"t": entry}, [payload])
+
+
+def test_a_plain_bundle_is_opened_without_what_others_need(worked: str) -> None:
+    script = (
+        "import sys, tfbundle\n"
+        f"tfbundle.open({worked!r})\n"
+        "print(sorted({'google.protobuf', 'difflib', 'tfbundle.bundle.v1', 'tfbundle.bundle.listing', "
+        "'tfbundle.bundle.sweep', 'tfbundle.format.state'} & set(sys.modules)))"
+    )
+    assert run_script(script) == "[]\n"
 
 
 class TestMapping:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from tests.support.handmade import HandmadeBundle, flip, floats
 from tests.support.processes import environment, run_script, run_tfbundle
 from tfbundle.cli import ls as ls_module
 from tfbundle.cli import main
+from tfbundle.cli.parser import build_parser
 
 OPTIONS = {
     "halve": "--keep --only --drop --optimizer --on-overflow --jobs --force --dry-run --json --quiet --debug SRC DST",
@@ -55,6 +57,28 @@ def test_help_needs_no_numpy(arguments: list[str]) -> None:
         "print(sorted({'numpy', 'google.protobuf', 'crc32c', 'tqdm', 'ml_dtypes', 'tensorflow'} & set(sys.modules)))"
     )
     assert run_script(script).splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("verb", OPTIONS)
+def test_a_verb_is_parsed_alike_without_the_others(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([verb, "--help"], [verb, "--nonsense"], [verb]):
+        outputs = []
+        for parser in (build_parser(), build_parser(arguments)):
+            with contextlib.suppress(SystemExit):
+                parser.parse_args(arguments)
+            outputs.append(capsys.readouterr())
+        assert outputs[0] == outputs[1]
+        assert any(outputs[0]) or verb == "demo"
+
+
+def test_only_the_verb_that_is_asked_for_is_imported() -> None:
+    script = (
+        "import sys\n"
+        "from tfbundle.cli import main\n"
+        "main(['ls', 'no/such'])\n"
+        "print(sorted({'halve', 'merge', 'ls', 'show', 'verify', 'demo'} & {name[13:] for name in sys.modules}))"
+    )
+    assert run_script(script).splitlines()[-1] == "['ls']"
 
 
 def test_version(tfbundle: Command) -> None:

@@ -72,7 +72,19 @@ def test_plain_header(num_shards: int, endianness: int) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    ["", "1a020801", "08001a020801", "0880011a020801", "08011a020802", "080110001a020801", "08011a0208010a", "0801"],
+    [
+        "",
+        "08",
+        "0801",
+        "1a020801",
+        "08001a020801",
+        "00011a020801",
+        "0880011a020801",
+        "08011a020802",
+        "080110001a020801",
+        "0801100110011a020801",
+        "08011a0208010a",
+    ],
 )
 def test_other_headers_are_left_to_protobuf(data: str) -> None:
     assert decode_plain_header(bytes.fromhex(data)) is None

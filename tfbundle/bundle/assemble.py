@@ -8,16 +8,18 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleReader:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tfbundle.bundle.payloads import Payloads
 from tfbundle.bundle.region import Where, bounding_box, normalize_index, pick_from_box
-from tfbundle.bundle.v1 import V1Payloads
 from tfbundle.format.entries import BundleEntry
 from tfbundle.format.slices import Box, check_covered
+
+if TYPE_CHECKING:
+    from tfbundle.bundle.v1 import V1Payloads
 
 
 def assemble(

@@ -57,6 +57,10 @@ class Listing(NamedTuple):
         """Yield the names, which together would take more memory than the keys."""
         return map(methodcaller("decode", "utf-8", "surrogateescape"), self.keys)  # ``key_to_name``, but faster
 
+    def iter_kinds(self) -> Iterator[tuple[str, Kind]]:
+        """Yield each tensor's name and kind."""
+        return zip(self.iter_names(), (self.kinds[number] for number in self.numbers.tolist()), strict=True)
+
     def counts(self) -> list[int]:
         """Return how many tensors there are of each kind."""
         counts: list[int] = np.bincount(self.numbers, minlength=len(self.kinds)).tolist()

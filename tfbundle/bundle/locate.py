@@ -5,21 +5,19 @@ Source: TensorFlow ``python/checkpoint/checkpoint_management.py`` (``latest_chec
 
 from __future__ import annotations
 
-import difflib
 import os
 from typing import NamedTuple
 
-from tfbundle.bundle.state_file import latest_prefix
 from tfbundle.errors import BundleNotFoundError, FormatError, UnsupportedError
 from tfbundle.format.naming import (
     INDEX_SUFFIX,
     META_SUFFIX,
+    STATE_FILENAME,
     index_filename,
     parse_v1_shard,
     strip_data_suffix,
     v1_shard_filename,
 )
-from tfbundle.format.state import STATE_FILENAME
 from tfbundle.sstable.footer import FOOTER_NBYTES, TABLE_MAGIC
 from tfbundle.storage.base import ReadableFile, Storage
 from tfbundle.storage.local import LocalStorage
@@ -167,12 +165,16 @@ def latest(directory: PathLike, /, *, allow_outside: bool = False, storage: Stor
         >>> latest("no/such/directory") is None
         True
     """
+    from tfbundle.bundle.state_file import latest_prefix
+
     storage = storage or LocalStorage()
     prefix = latest_prefix(os.fspath(directory), storage, allow_outside=allow_outside)
     return prefix if prefix is not None and _find_at(prefix, storage) is not None else None
 
 
 def _latest_or_none(directory: str, storage: Storage) -> str | None:
+    from tfbundle.bundle.state_file import latest_prefix
+
     try:
         return latest_prefix(directory, storage)
     except (FormatError, UnsupportedError):
@@ -191,6 +193,8 @@ def _explain_missing(path: str, storage: Storage) -> Exception:
             "index nobody knows the tensors in it",
             path,
         )
+    import difflib
+
     known = [name.removesuffix(INDEX_SUFFIX) for name in names if name.endswith(INDEX_SUFFIX)]
     close = difflib.get_close_matches(base, known, 3) or known[:3]
     hint = f"found {', '.join(close)}" if close else "expected a prefix, a file of a checkpoint, or its directory"

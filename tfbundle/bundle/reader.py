@@ -5,23 +5,19 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleReader`
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tfbundle.bundle.assemble import assemble
-from tfbundle.bundle.listing import Listing, list_tensors
 from tfbundle.bundle.locate import PathLike, check_not_pointer, find_bundle
 from tfbundle.bundle.payloads import Payloads
 from tfbundle.bundle.region import Where
 from tfbundle.bundle.shards import Shards
-from tfbundle.bundle.sweep import confirm_payloads
-from tfbundle.bundle.v1 import V1Payloads, open_v1
 from tfbundle.errors import FormatError, TensorNotFoundError, UnsupportedError
 from tfbundle.format.dtypes import STRING, VARIANT, data_type, numpy_dtype
 from tfbundle.format.entries import BundleEntry, Slice
@@ -32,6 +28,10 @@ from tfbundle.sstable.checksum import unmask_crc32c
 from tfbundle.sstable.reader import open_table
 from tfbundle.storage.base import ReadableFile, Storage
 from tfbundle.storage.local import LocalStorage
+
+if TYPE_CHECKING:
+    from tfbundle.bundle.listing import Listing
+    from tfbundle.bundle.v1 import V1Payloads
 
 Checksums = Literal["verify", "ignore"]
 
@@ -83,7 +83,7 @@ class BundleReader(Mapping[str, Any]):
         self.index = index
         self.storage = storage
         self.shards = shards
-        self.is_v1 = isinstance(payloads, V1Payloads)
+        self.is_v1 = not isinstance(payloads, Payloads)
         self.entries = Entries(self)
         self._payloads = payloads
 
@@ -191,6 +191,8 @@ class BundleReader(Mapping[str, Any]):
             FormatError: the entry is damaged.
         """
         if name not in self:
+            import difflib
+
             names = list(self)
             matches = difflib.get_close_matches(name, names, 3) if len(names) <= 10_000 else []
             raise TensorNotFoundError(name, tuple(matches), self.prefix)
@@ -217,6 +219,8 @@ class BundleReader(Mapping[str, Any]):
         Raises:
             FormatError: an entry is damaged, or slices do not fit.
         """
+        from tfbundle.bundle.listing import list_tensors
+
         try:
             return list_tensors(self.index)
         except FormatError as error:
@@ -248,8 +252,10 @@ class BundleReader(Mapping[str, Any]):
 
         Those are to be checked one by one: damaged ones, strings, and whatever else is out of the ordinary.
         """
-        if isinstance(self._payloads, V1Payloads):
+        if self.is_v1:
             return np.arange(len(self.index))
+        from tfbundle.bundle.sweep import confirm_payloads
+
         return np.flatnonzero(~confirm_payloads(self.index.scanned, self.shards))
 
     def check_slices(self, name: str) -> None:
@@ -327,6 +333,8 @@ def open_bundle(path: PathLike, /, *, checksums: Checksums = "verify", storage: 
     storage = storage or LocalStorage()
     location = find_bundle(path, storage)
     if location.v1_files:
+        from tfbundle.bundle.v1 import open_v1
+
         index, rows = open_v1(location, storage)
         return BundleReader(index, rows, Shards(location.prefix, 0, storage), storage)
     index = read_index(location.prefix, storage)

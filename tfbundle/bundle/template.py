@@ -75,5 +75,5 @@ def _read_graph(path: str, decode: _Decoder, storage: Storage) -> dict[str, Want
 def _describe(bundle: BundleReader) -> dict[str, Wanted]:
     return {
         name: Wanted(kind.dtype, kind.shape, tuple(sorted(bundle.entry(name).slices)) if kind.num_slices else ())
-        for name, kind in bundle.iter_kinds()
+        for name, kind in bundle.list_tensors().iter_kinds()
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Collection
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tfbundle.cli.output import escape_all, format_nbytes, format_table, plural, print_json, print_lines
@@ -42,12 +41,11 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the list."""
     from tfbundle.bundle.reader import open_bundle
-    from tfbundle.format.patterns import match_names
 
     with open_bundle(options.source) as bundle:
         if options.tree:
             return _run_tree(bundle, options)
-        chosen = match_names(options.patterns, bundle) if options.patterns else None
+        chosen = _match(options.patterns, bundle)
         if options.json:
             _print_json(bundle, chosen)
         else:
@@ -55,7 +53,18 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _match(patterns: list[str], bundle: BundleReader) -> Collection[str] | None:
+    """Return the names that match; None where there are no patterns, which means all."""
+    if not patterns:
+        return None
+    from tfbundle.conversion.matching import match_names
+
+    return match_names(patterns, bundle)
+
+
 def _print_json(bundle: BundleReader, chosen: Collection[str] | None) -> None:
+    from dataclasses import asdict
+
     names = bundle if chosen is None else [name for name in bundle if name in chosen]
     tensors = [asdict(bundle.entries[name]) for name in names]
     print_json({"prefix": bundle.prefix, "num_shards": bundle.index.header.num_shards, "tensors": tensors})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -55,6 +54,8 @@ def print_json(value: Any) -> None:
     Text that is no Unicode, as names may be, becomes ``{"hex": …}``; numbers that JSON lacks become ``"nan"``,
     ``"inf"`` or ``"-inf"``.
     """
+    import json
+
     print(json.dumps(_to_json(value), indent=2, allow_nan=False))
 
 

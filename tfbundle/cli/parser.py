@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from importlib import import_module
 
 import tfbundle
-from tfbundle.cli import cast, demo, halve, ls, merge, show, stats, verify
 from tfbundle.cli.status import STATUS_HELP
 
-_VERBS = (halve, cast, merge, ls, show, stats, verify, demo)
+_VERBS = ("halve", "cast", "merge", "ls", "show", "stats", "verify", "demo")  # modules beside this one
 
 _DESCRIPTION = """\
 Read, verify and halve TensorFlow checkpoints without TensorFlow.
@@ -18,8 +19,16 @@ SRC is a checkpoint's prefix (such as model.ckpt-1000), any of its files, a dire
 output takes the source's name."""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line; parsed options have ``run``, the verb's function."""
+def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return the parser of the command line; parsed options have ``run``, the verb's function.
+
+    Args:
+        arguments: what is to be parsed; where a verb comes first, no other is imported.
+
+    Example:
+        >>> build_parser(["ls"]).parse_args(["ls", "model.ckpt-1000"]).source
+        'model.ckpt-1000'
+    """
     parser = argparse.ArgumentParser(
         prog="tfbundle",
         description=_DESCRIPTION,
@@ -30,6 +39,6 @@ def build_parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for verb in _VERBS:
-        verb.add_parser(verbs, common)
+    for verb in arguments[:1] if arguments and arguments[0] in _VERBS else _VERBS:
+        import_module(f"tfbundle.cli.{verb}").add_parser(verbs, common)
     return parser

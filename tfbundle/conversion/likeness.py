@@ -30,14 +30,14 @@ def decide_like(bundle: BundleReader, names: TensorNames, naming: Naming, templa
     renaming = Renaming({}, {}, {}) if naming.changes_nothing else rename_tensors(names, naming)
     kinds = {
         renaming.names.get(name, name): (kind.dtype, kind.shape)
-        for name, kind in bundle.iter_kinds()
+        for name, kind in bundle.list_tensors().iter_kinds()
         if name not in renaming.left_out
     }
     match = match_template(kinds, read_template(template, bundle.storage))
     match.check(bundle.prefix, template)
 
     def decide() -> Iterator[Decision]:
-        for name, kind in bundle.iter_kinds():
+        for name, kind in bundle.list_tensors().iter_kinds():
             target = match.targets.get(renaming.names.get(name, name))
             if name in renaming.left_out:
                 yield Decision("drop", renaming.left_out[name])

@@ -53,7 +53,7 @@ Flags = NDArray[np.bool_]
 Numbers = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)  # neither makes sense of arrays, and making them takes time
 class EntryColumns:
     """Fields of many entries, an array each.
 

@@ -9,9 +9,8 @@ Source: TensorFlow ``core/framework/types.proto``, ``core/util/tensor_bundle/ten
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,8 +19,7 @@ from tfbundle.errors import FormatError, UnsupportedError
 _METADATA_KEY = "tfbundle"
 
 
-@dataclass(frozen=True)
-class DataType:
+class DataType(NamedTuple):
     """One row of the table of element types.
 
     Attributes:

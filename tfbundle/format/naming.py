@@ -9,10 +9,12 @@ import re
 
 INDEX_SUFFIX = ".index"
 META_SUFFIX = ".meta"
+STATE_FILENAME = "checkpoint"
 OBJECT_GRAPH_KEY = b"_CHECKPOINTABLE_OBJECT_GRAPH"
 
-_DATA_SUFFIX = re.compile(r"\.data-([0-9]{5,})-of-([0-9]{5,})\Z")
-_V1_SHARD = re.compile(r"-(?:[0-9]{5,}|\?{5})-of-([0-9]{5,})\Z")
+_DATA_SUFFIX = r"\.data-([0-9]{5,})-of-([0-9]{5,})\Z"
+_V1_SHARD = r"-(?:[0-9]{5,}|\?{5})-of-([0-9]{5,})\Z"
+_OF = "-of-"  # without it there is no shard, and no need to compile an expression
 
 
 def data_filename(prefix: str, shard_id: int, num_shards: int) -> str:
@@ -37,7 +39,7 @@ def strip_data_suffix(path: str) -> str | None:
         >>> strip_data_suffix("ckpt-7.data-00000-of-00002")
         'ckpt-7'
     """
-    match = _DATA_SUFFIX.search(path)
+    match = re.search(_DATA_SUFFIX, path) if _OF in path else None
     return path[: match.start()] if match else None
 
 
@@ -55,7 +57,7 @@ def parse_v1_shard(path: str) -> tuple[str, int | None]:
         >>> parse_v1_shard("model.ckpt-7-?????-of-00002")
         ('model.ckpt-7', 2)
     """
-    match = None if strip_data_suffix(path) is not None else _V1_SHARD.search(path)
+    match = re.search(_V1_SHARD, path) if _OF in path and strip_data_suffix(path) is None else None
     return (path[: match.start()], int(match[1])) if match else (path, None)
 
 

@@ -13,7 +13,6 @@ Source: TensorFlow ``core/protobuf/tensor_bundle.proto``, ``core/framework/tenso
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from tfbundle.errors import FormatError
@@ -25,7 +24,7 @@ DIM_TAG, DIM_SIZE_TAG = b"\x12\x08"
 VERSION_MESSAGE = b"\x08\x01"
 """Version 1 as producer, and nothing else."""
 
-_HEADER = re.compile(rb"\x08([\x01-\x7f])(\x10\x01)?\x1a\x02\x08\x01", re.DOTALL)
+_HEADER_ENDS = [endianness + b"\x1a\x02" + VERSION_MESSAGE for endianness in (b"", b"\x10\x01")]
 
 
 class PlainEntry(NamedTuple):
@@ -164,8 +163,9 @@ def decode_plain_header(data: bytes) -> tuple[int, int] | None:
         >>> decode_plain_header(bytes.fromhex("08021a020801"))
         (2, 0)
     """
-    found = _HEADER.fullmatch(data)
-    return None if found is None else (found[1][0], int(found[2] is not None))
+    if data[2:] not in _HEADER_ENDS or data[:1] != b"\x08" or not 0 < data[1] < 0x80:
+        return None
+    return data[1], _HEADER_ENDS.index(data[2:])
 
 
 def encode_plain_header(num_shards: int, endianness: int) -> bytes:

@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 
 from tfbundle.errors import FormatError
+from tfbundle.format.naming import STATE_FILENAME as STATE_FILENAME  # noqa: PLC0414 for who knows it from here
 from tfbundle.pb import message_class
 
-STATE_FILENAME = "checkpoint"
 MAX_STATE_NBYTES = 1 << 20
 
 
@@ -33,7 +33,7 @@ class CheckpointState:
     last_preserved: float = 0.0
 
 
-_UNQUOTED = re.compile(r"[ !#-&(-\[\]-~]+")
+_UNQUOTED = r"[ !#-&(-\[\]-~]+"
 
 
 def parse_state(text: str) -> CheckpointState:
@@ -72,7 +72,7 @@ def format_state(state: CheckpointState) -> str:
         all_model_checkpoint_paths: "ckpt-3"
     """
     paths = (state.latest, *state.all_paths)
-    if not (state.timestamps or state.last_preserved) and all(map(_UNQUOTED.fullmatch, paths)):
+    if not (state.timestamps or state.last_preserved) and all(re.fullmatch(_UNQUOTED, path) for path in paths):
         names = ("model_checkpoint_path", *["all_model_checkpoint_paths"] * len(state.all_paths))
         return "".join(f'{name}: "{path}"\n' for name, path in zip(names, paths, strict=True))
     from google.protobuf import text_format  # slow to import; it quotes what has to be

@@ -10,7 +10,6 @@ Descriptor set: regenerate with ``python -m tests.make_descriptors`` after an ed
 
 from __future__ import annotations
 
-import pkgutil
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,8 @@ __all__ = ["message_class", "parse_message"]
 
 @cache
 def _pool() -> descriptor_pool.DescriptorPool:
+    import pkgutil
+
     from google.protobuf import descriptor_pb2, descriptor_pool
 
     pool = descriptor_pool.DescriptorPool()
