@@ -22,6 +22,8 @@ PUBLIC = [
     "CastStats",
     "CheckpointState",
     "ChecksumError",
+    "DiffOptions",
+    "DiffReport",
     "FormatError",
     "Layout",
     "MergeReport",
@@ -36,6 +38,7 @@ PUBLIC = [
     "__version__",
     "cast",
     "create",
+    "diff",
     "get_checkpoint_state",
     "halve",
     "latest",
@@ -61,7 +64,18 @@ def test_every_name_resolves_and_is_documented(name: str) -> None:
 
 
 def test_functions_show_an_example_and_their_errors() -> None:
-    for name in ("create", "halve", "load", "merge", "open", "save", "verify", "latest", "get_checkpoint_state"):
+    for name in (
+        "create",
+        "diff",
+        "halve",
+        "load",
+        "merge",
+        "open",
+        "save",
+        "verify",
+        "latest",
+        "get_checkpoint_state",
+    ):
         text = inspect.getdoc(getattr(tfbundle, name)) or ""
         assert "Example:" in text, name
         assert "Raises:" in text, name

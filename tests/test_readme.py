@@ -61,6 +61,6 @@ def test_python_example_prints_what_its_comments_say(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == expected
 
 
-@pytest.mark.parametrize("verb", ["halve", "merge", "ls", "show", "verify", "demo"])
+@pytest.mark.parametrize("verb", ["halve", "merge", "ls", "show", "verify", "diff", "demo"])
 def test_every_verb_has_a_section(verb: str) -> None:
     assert f"\n### {verb}: " in README

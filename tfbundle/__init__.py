@@ -20,6 +20,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tfbundle.audit.diff import diff as diff
+    from tfbundle.audit.differences import DiffOptions as DiffOptions
+    from tfbundle.audit.differences import DiffReport as DiffReport
     from tfbundle.audit.verify import VerifyReport as VerifyReport
     from tfbundle.audit.verify import verify as verify
     from tfbundle.bundle.locate import latest as latest
@@ -60,6 +63,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "audit.diff": ("diff",),
+    "audit.differences": ("DiffOptions", "DiffReport"),
     "audit.verify": ("VerifyReport", "verify"),
     "bundle.locate": ("latest",),
     "bundle.reader": ("BundleReader", "TensorInfo", "load", "open=open_bundle"),

@@ -23,6 +23,7 @@ OPTIONS = {
     "ls": "--json --debug SRC PAT",
     "show": "--where --all --json --debug SRC NAME",
     "verify": "--json --quiet --debug SRC",
+    "diff": "--rtol --atol --only --ignore-dtype --bits --quick --all --json --quiet --debug A B",
     "demo": "--json --force --debug DIR",
 }
 
@@ -101,6 +102,8 @@ def test_version(tfbundle: Command) -> None:
         ["ls"],
         ["show", "a"],
         ["verify", "--nope", "a"],
+        ["diff", "a"],
+        ["diff", "a", "b", "--rtol", "much"],
     ],
 )
 def test_usage(tfbundle: Command, arguments: list[str]) -> None:

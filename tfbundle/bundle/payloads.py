@@ -99,6 +99,10 @@ class Payloads:
         self._stream(key, entry, None)
         return entry.size
 
+    def open_row(self, key: bytes) -> RowStream:
+        """Start to read a row in pieces, verified at the end."""
+        return RowStream(self, key)
+
     def close(self) -> None:
         """Release nothing: the shards belong to the reader."""
 
@@ -128,18 +132,12 @@ class Payloads:
 
     def _stream(self, key: bytes, entry: BundleEntry, out: memoryview | None) -> None:
         """Read a row into ``out``, or through a small buffer, and verify it."""
-        file = self._place(key, entry)
+        row = RowStream(self, key, entry)
         buffer = memoryview(bytearray(min(entry.size, CHUNK_NBYTES))) if out is None else out
-        checksum = payload_checksum(data_type(entry.dtype), entry.num_elements, self._byteorder)
-        try:
-            for start in range(0, entry.size, CHUNK_NBYTES):
-                nbytes = min(CHUNK_NBYTES, entry.size - start)
-                piece = buffer[:nbytes] if out is None else out[start : start + nbytes]
-                file.read_into(entry.offset + start, piece)
-                checksum.update(piece)
-            self._check_crc(entry, checksum.finish())
-        except FormatError as error:
-            raise self._locate(error, key, entry) from error
+        for start in range(0, entry.size, CHUNK_NBYTES):
+            nbytes = min(CHUNK_NBYTES, entry.size - start)
+            row.read_into(buffer[:nbytes] if out is None else out[start : start + nbytes])
+        row.finish()
 
     def _read_strings(self, key: bytes, entry: BundleEntry) -> NDArray[np.object_]:
         file = self._place(key, entry)
@@ -165,3 +163,47 @@ class Payloads:
     def _locate(self, error: FormatError, key: bytes, entry: BundleEntry) -> FormatError:
         """Add to an error which file and tensor it is about."""
         return error.add_path(self._shards.path(entry.shard_id), self._index.label(key))
+
+
+class RowStream:
+    """The bytes of one row as they are stored, read from first to last in pieces of any size. Not thread-safe.
+
+    Errors name the shard's path and the tensor, as those of ``Payloads`` do.
+
+    Attributes:
+        swap: whether numbers in them have the other byte order than this machine.
+    """
+
+    def __init__(self, payloads: Payloads, key: bytes, entry: BundleEntry | None = None) -> None:
+        self._payloads = payloads
+        self._key = key
+        self._entry = payloads._index[key] if entry is None else entry
+        self._file = payloads._place(key, self._entry)
+        dtype = data_type(self._entry.dtype)
+        self._checksum = payload_checksum(dtype, self._entry.num_elements, payloads._byteorder)
+        self._done = 0
+        self.swap = payloads._byteorder != sys.byteorder
+
+    def read_into(self, piece: memoryview) -> None:
+        """Fill a buffer with the next bytes.
+
+        Raises:
+            FormatError: the shard ends before, or the bytes break the structure of a string or variant payload.
+        """
+        try:
+            self._file.read_into(self._entry.offset + self._done, piece)
+            self._checksum.update(piece)
+        except FormatError as error:
+            raise self._payloads._locate(error, self._key, self._entry) from error
+        self._done += len(piece)
+
+    def finish(self) -> None:
+        """Judge the row once all of its bytes were read.
+
+        Raises:
+            FormatError: they do not match the stored checksum.
+        """
+        try:
+            self._payloads._check_crc(self._entry, self._checksum.finish())
+        except FormatError as error:
+            raise self._payloads._locate(error, self._key, self._entry) from error

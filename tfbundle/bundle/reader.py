@@ -31,6 +31,7 @@ from tfbundle.storage.local import LocalStorage
 
 if TYPE_CHECKING:
     from tfbundle.bundle.listing import Listing
+    from tfbundle.bundle.stream import Row, TensorStream
     from tfbundle.bundle.v1 import V1Payloads
 
 Checksums = Literal["verify", "ignore"]
@@ -246,6 +247,32 @@ class BundleReader(Mapping[str, Any]):
             TensorNotFoundError, FormatError, BundleNotFoundError: as ``read``.
         """
         return 0 if self.entry(name).slices else self._payloads.check(name_to_key(name))
+
+    def stream(self, name: str) -> TensorStream:
+        """Start to read a tensor of numbers in windows, its checksums verified.
+
+        Raises:
+            TensorNotFoundError, FormatError, BundleNotFoundError: as ``read``; damage in a payload is told later.
+            UnsupportedError: its elements are no numbers.
+        """
+        from tfbundle.bundle.stream import TensorStream
+
+        entry, key = self.entry(name), name_to_key(name)
+        dtype = data_type(entry.dtype)
+        if not dtype.is_memcpy:
+            raise UnsupportedError(f"tensor {name!r} of dtype {dtype.name} holds no numbers", self.prefix)
+        with self._blaming_index(key):
+            slices = self.index.slice_rows(key) if entry.slices else [(key, whole_box(entry.shape))]
+            return TensorStream(self._payloads, dtype, entry.shape, slices)
+
+    def open_row(self, name: str) -> Row:
+        """Start to read the stored bytes of a tensor that is not partitioned, whatever its dtype, in pieces.
+
+        Raises:
+            TensorNotFoundError, FormatError, BundleNotFoundError: as ``read``.
+        """
+        self.entry(name)
+        return self._payloads.open_row(name_to_key(name))
 
     def find_unconfirmed(self) -> NDArray[np.intp]:
         """Read all payloads of numbers once, side by side, and return the rows this did not find to be sound.

@@ -14,11 +14,12 @@ from tfbundle.errors import (
 )
 
 DONE, DAMAGED, USAGE, NOT_FOUND, CORRUPT, UNSUPPORTED, REFUSED, IO_FAILED = range(8)
+DIFFERENT = DAMAGED  # what was asked for is not so; nothing failed
 INTERRUPTED, PIPE_CLOSED, TERMINATED = 130, 141, 143
 
 STATUS_HELP = (
-    "exit status: 0 done, 1 damage found, 2 wrong usage, 3 not found or exists already, 4 corrupt, "
-    "5 unsupported, 6 cast refused, 7 reading or writing failed, 130 interrupted"
+    "exit status: 0 done, 1 damage or a difference found, 2 wrong usage, 3 not found or exists already, "
+    "4 corrupt, 5 unsupported, 6 cast refused, 7 reading or writing failed, 130 interrupted"
 )
 
 _STATUSES: tuple[tuple[type[Exception], int], ...] = (

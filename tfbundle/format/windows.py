@@ -1,0 +1,56 @@
+"""Cutting a tensor into windows: boxes that follow one another in the order of its elements.
+
+A window spans some indices of one dimension, all of the dimensions behind it and one index of each before it. So its
+elements are neighbours in C order, and what a slice of a partitioned tensor has in it are neighbours within that slice,
+however the tensor is partitioned. Windows in order therefore read every slice in order, too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from tfbundle.format.slices import Box
+
+
+def iter_windows(shape: tuple[int, ...], most_elements: int) -> Iterator[Box]:
+    """Yield the windows of a tensor, each of at most that many elements; none of a tensor without elements.
+
+    Example:
+        >>> [window.sizes for window in iter_windows((3, 4), 8)]
+        [(2, 4), (1, 4)]
+        >>> [window.starts for window in iter_windows((2, 4), 3)]
+        [(0, 0), (0, 3), (1, 0), (1, 3)]
+    """
+    axis = next((axis for axis in range(len(shape)) if math.prod(shape[axis + 1 :]) <= most_elements), 0)
+    inner = shape[axis + 1 :]
+    if not math.prod(shape):
+        return
+    if not shape:
+        yield Box((), ())
+        return
+    step = max(1, most_elements // math.prod(inner))
+    for outer in range(math.prod(shape[:axis])):
+        before = _unravel(outer, shape[:axis])
+        for start in range(0, shape[axis], step):
+            size = min(step, shape[axis] - start)
+            yield Box((*before, start, *(0 for _ in inner)), (*(1 for _ in before), size, *inner))
+
+
+def _unravel(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the index of an element from its number in C order."""
+    index: list[int] = []
+    for size in reversed(shape):
+        number, position = divmod(number, size)
+        index.append(position)
+    return tuple(reversed(index))
+
+
+def unravel(box: Box, number: int) -> tuple[int, ...]:
+    """Return the index in the tensor of a box's element, given by its number in the box.
+
+    Example:
+        >>> unravel(Box((4, 0), (2, 3)), 5)
+        (5, 2)
+    """
+    return tuple(start + at for start, at in zip(box.starts, _unravel(number, box.sizes), strict=True))
