@@ -6,6 +6,7 @@ of types that are no numbers here (float8, int4 and the like) are compared by th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ from tfbundle.format.dtypes import BFLOAT16, BOOL, DataType
 from tfbundle.format.slices import Box
 from tfbundle.format.windows import unravel
 from tfbundle.storage.buffers import Bytes
+
+_BLOCK_ELEMENTS = 1 << 14  # what is made of them stays in the cache
 
 Flags = NDArray[np.bool_]
 Numbers = NDArray[Any]
@@ -95,36 +98,42 @@ class Comparison:
 
     def add(self, window: Box, left: Bytes, right: Bytes) -> None:
         """Compare the elements of a window, given as bytes of this machine's order."""
-        if self._left != self._right:
-            self._add_numbers(window, None, as_numbers(left, self._left), as_numbers(right, self._right))
-            return
-        element = f"u{self._left.nbytes}" if self._left.nbytes <= 8 else f"V{self._left.nbytes}"
-        places = np.flatnonzero(left.view(element) != right.view(element))
-        if not len(places):
-            return
-        if not is_number(self._left):
-            self._count_different(window, places)
-            return
-        chosen = (side.view(element)[places].view(np.uint8) for side in (left, right))
-        self._add_numbers(window, places, *(as_numbers(side, self._left) for side in chosen))
-
-    def _add_numbers(self, window: Box, places: NDArray[np.intp] | None, left: Numbers, right: Numbers) -> None:
-        """Compare numbers; ``places`` says which of the window they are, if not all, and that their bits differ."""
-        equal, distance, size = _measure(left, right)
-        with np.errstate(all="ignore"):
-            close = distance <= self._tolerance.atol + self._tolerance.rtol * size
-        close &= np.isfinite(size) & ~equal
-        everywhere = np.arange(len(left)) if places is None else places
-        if places is not None and self._tolerance.bits:
-            self._count_different(window, places)
+        if self._left == self._right:
+            element = f"u{self._left.nbytes}" if self._left.nbytes <= 8 else f"V{self._left.nbytes}"
+            places = np.flatnonzero(left.view(element) != right.view(element))
+            if not is_number(self._left):
+                self._count_different(window, places)
+                return
         else:
-            self._count_different(window, everywhere[~(equal | close)])
-            self.tally.num_close += int(np.count_nonzero(close))
-        if places is not None:
-            self.tally.num_other_bits += int(np.count_nonzero(equal))
+            places = np.arange(window.num_elements)
+        sides = left.view(f"V{self._left.nbytes}"), right.view(f"V{self._right.nbytes}")
+        for start in range(0, len(places), _BLOCK_ELEMENTS):
+            block = places[start : start + _BLOCK_ELEMENTS]
+            here, there = (side[block].view(np.uint8) for side in sides)
+            self._add_numbers(window, block, as_numbers(here, self._left), as_numbers(there, self._right))
+
+    def _add_numbers(self, window: Box, places: NDArray[np.intp], left: Numbers, right: Numbers) -> None:
+        """Compare numbers; those of the same dtype have other bits. ``places`` says which of the window they are."""
+        equal, distance, size = _measure(left, right)
         unequal = np.flatnonzero(~equal)
+        if self._left == self._right:
+            self.tally.num_other_bits += len(places) - len(unequal)
         if len(unequal):
-            self._raise_extremes(window, everywhere[unequal], distance[unequal], size[unequal])
+            distance, size = distance[unequal], size[unequal]
+            self._raise_extremes(window, places[unequal], distance, size)
+            close = self._are_close(distance, size)
+            self.tally.num_close += int(np.count_nonzero(close))
+            unequal = unequal[~close]
+        bits_count = self._tolerance.bits and self._left == self._right
+        self._count_different(window, places if bits_count else places[unequal])
+
+    def _are_close(self, distance: Numbers, size: Numbers) -> Flags:
+        """Tell which of some unequal numbers are within the tolerance."""
+        rtol, atol, _ = self._tolerance
+        if not (rtol or atol):
+            return np.zeros(len(distance), np.bool_)
+        with np.errstate(all="ignore"):
+            return np.less_equal(distance, atol + rtol * size) & np.isfinite(size)
 
     def _count_different(self, window: Box, places: NDArray[np.intp]) -> None:
         if len(places) and self.tally.first is None:
@@ -132,20 +141,19 @@ class Comparison:
         self.tally.num_different += len(places)
 
     def _raise_extremes(self, window: Box, places: NDArray[np.intp], distance: Numbers, size: Numbers) -> None:
-        distance = np.where(np.isnan(distance), np.inf, distance)
         with np.errstate(all="ignore"):
             relative = distance / size
-        relative = np.where(np.isnan(relative), np.inf, relative)
         tally = self.tally
         tally.largest_absolute = _larger(tally.largest_absolute, window, places, distance)
         tally.largest_relative = _larger(tally.largest_relative, window, places, relative)
 
 
 def _larger(known: Extreme | None, window: Box, places: NDArray[np.intp], values: Numbers) -> Extreme:
-    at = int(np.argmax(values))
-    if known is not None and known.value >= values[at]:
+    at = int(np.argmax(values))  # of a NaN, if there is one
+    value = math.inf if np.isnan(values[at]) else float(values[at])
+    if known is not None and known.value >= value:
         return known
-    return Extreme(float(values[at]), unravel(window, int(places[at])))
+    return Extreme(value, unravel(window, int(places[at])))
 
 
 def is_number(dtype: DataType) -> bool:
