@@ -64,7 +64,7 @@ def diff(
     tolerance = Tolerance(rtol, atol, options.bits)
     _check_tolerance(tolerance)
     with open_bundle(left) as here, open_bundle(right) as there:
-        sides = _choose(_Side(here, dict(here.list_tensors().iter_kinds())), _Side(there, dict(there.iter_kinds())), only)
+        sides = _choose(_Side.of(here), _Side.of(there), only)
         common = [name for name in sides[0].kinds if name in sides[1].kinds]
         dtypes, shapes = _compare_dtypes(*sides, common), _compare_shapes(*sides, common)
         skipped = {found.name for found in dtypes if not found.comparable} | {found.name for found in shapes}
@@ -92,6 +92,10 @@ class _Side(NamedTuple):
 
     bundle: BundleReader
     kinds: dict[str, Kind]
+
+    @classmethod
+    def of(cls, bundle: BundleReader) -> _Side:
+        return cls(bundle, dict(bundle.list_tensors().iter_kinds()))
 
 
 def _check_tolerance(tolerance: Tolerance) -> None:
