@@ -299,6 +299,15 @@ def test_needed_nodes_in_a_circle_are_harmless() -> None:
     assert decode(nodes) == SMALL
 
 
+@pytest.mark.parametrize("order", [("^other", "^assign", "^assign_1"), ("^assign", "^assign_1", "^other")])
+def test_constant_that_two_nodes_share(order: tuple[str, ...]) -> None:
+    nodes = change("all", node("all", "NoOp", *order))
+    assert decode([*nodes, restore("other", FLOAT, HALF)]) == SMALL
+    for dtypes in ((FLOAT,), (FLOAT, HALF, HALF)):
+        with pytest.raises(FormatError, match=f"node 'names': .* {len(dtypes)} (strings|tensors)"):
+            decode([*nodes, restore("other", *dtypes)])
+
+
 def test_constants_as_bytes() -> None:
     tensor = message_class("TensorProto")(dtype=STRING, tensor_shape=shape_of([2]), tensor_content=b"\x01\x03wabc")
     assert decode(change("names", node("names", "Const", value=value(tensor=tensor)))).keys() == {"w", "abc"}

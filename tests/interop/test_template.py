@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tfbundle
 from tests.support.requirements import tensorflow
 from tfbundle.bundle.template import read_template
+from tfbundle.conversion.like import match_template
 from tfbundle.format.wanted import Wanted
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -222,19 +224,25 @@ def test_constants_that_are_kept_as_bytes(tf: Any, tmp_path: Path) -> None:
 
 
 def test_float16_graph_from_a_float32_checkpoint(tf: Any, tmp_path: Path) -> None:
-    """The use of it all: the halved tensors that the template names are what its saver restores."""
+    """The use of it all: what is written for the graph is what its saver restores."""
 
-    def build(v1: Any, dtype: Any) -> Any:
-        v1.get_variable("w", (2, 3), dtype, v1.ones_initializer())
-        v1.get_variable("n", (), v1.int64, v1.zeros_initializer())
+    def inference(v1: Any) -> Any:
+        with v1.variable_scope("net", use_resource=True):
+            v1.get_variable("w", (3, 4), v1.half)
+        v1.get_variable("b", (4,), v1.bfloat16, use_resource=False)
         return v1.train.Saver()
 
     (tmp_path / "full").mkdir()
     (tmp_path / "half").mkdir()
-    full = export(tf, tmp_path / "full", lambda v1: build(v1, v1.float32))
-    half = export(tf, tmp_path / "half", lambda v1: build(v1, v1.half))
-    assert read_template(full + ".meta")["w"].dtype == "float32"
-    assert read_template(half + ".meta") == {"n": Wanted("int64", ()), "w": Wanted("float16", (2, 3))}
+    full, half = export(tf, tmp_path / "full", trained), export(tf, tmp_path / "half", inference)
+    match = match_template(stored(tf, full), read_template(half + ".meta"))
+    match.check(full, half)
+    assert match.targets == {"b": "bfloat16", "net/w": "float16"}
+    values = {name: tf.cast(tfbundle.load(full)[name], dtype).numpy() for name, dtype in match.targets.items()}
+    tfbundle.save(tmp_path / "like", values)
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
+        v1.train.import_meta_graph(half + ".meta").restore(session, str(tmp_path / "like"))
 
 
 def test_saved_model(tf: Any, tmp_path: Path) -> None:

@@ -33,7 +33,9 @@ def shape_of(sizes: Iterable[int] | None) -> Any:
 
 def types(*numbers: int) -> Any:
     """Return an AttrValue with a list of dtypes."""
-    return value(list=message_class("AttrValue").ListValue(type=numbers))
+    message = value()
+    message.list.type.extend(numbers)
+    return message
 
 
 def strings(name: str, values: Sequence[bytes], sizes: Iterable[int] | None = None, dtype: int = STRING) -> Any:

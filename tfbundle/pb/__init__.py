@@ -63,6 +63,6 @@ def parse_message(name: str, data: bytes) -> Any:
     message: Message = message_class(name)()
     try:
         message.ParseFromString(data)
-    except (DecodeError, RuntimeError) as error:
+    except (DecodeError, RuntimeError, UnicodeDecodeError) as error:  # the last from protobuf in plain Python
         raise FormatError(f"{name} not parseable") from error
     return message
