@@ -11,6 +11,7 @@ import pytest
 import tfbundle
 
 PUBLIC = [
+    "AverageReport",
     "BundleError",
     "BundleExistsError",
     "BundleNotFoundError",
@@ -36,6 +37,7 @@ PUBLIC = [
     "UnsupportedError",
     "VerifyReport",
     "__version__",
+    "average",
     "cast",
     "create",
     "diff",
@@ -65,16 +67,17 @@ def test_every_name_resolves_and_is_documented(name: str) -> None:
 
 def test_functions_show_an_example_and_their_errors() -> None:
     for name in (
+        "average",
         "create",
         "diff",
+        "get_checkpoint_state",
         "halve",
+        "latest",
         "load",
         "merge",
         "open",
         "save",
         "verify",
-        "latest",
-        "get_checkpoint_state",
     ):
         text = inspect.getdoc(getattr(tfbundle, name)) or ""
         assert "Example:" in text, name

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from tfbundle.bundle.writer import save as save
     from tfbundle.casting.policy import CastPolicy as CastPolicy
     from tfbundle.casting.stats import CastStats as CastStats
+    from tfbundle.conversion.average import AverageReport as AverageReport
+    from tfbundle.conversion.average import average as average
     from tfbundle.conversion.cast import cast as cast
     from tfbundle.conversion.halve import halve as halve
     from tfbundle.conversion.layout import Layout as Layout
@@ -73,6 +75,7 @@ _HOMES = {
     "casting.policy": ("CastPolicy",),
     "casting.stats": ("CastStats",),
     "conversion.cast": ("cast",),
+    "conversion.average": ("AverageReport", "average"),
     "conversion.halve": ("halve",),
     "conversion.layout": ("Layout",),
     "conversion.merge": ("MergeReport", "merge"),

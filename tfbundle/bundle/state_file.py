@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from tfbundle.errors import FormatError
+from tfbundle.errors import BundleNotFoundError, FormatError
 from tfbundle.format.state import MAX_STATE_NBYTES, STATE_FILENAME, CheckpointState, parse_state
 from tfbundle.storage.base import Storage
 from tfbundle.storage.local import LocalStorage
@@ -74,3 +74,20 @@ def latest_prefix(directory: str, storage: Storage, *, allow_outside: bool = Fal
     """
     state = get_checkpoint_state(directory, allow_outside=allow_outside, storage=storage)
     return None if state is None else state.latest
+
+
+def newest_prefixes(directory: str, count: int, storage: Storage) -> list[str]:
+    """Return the prefixes of the newest checkpoints that the directory's ``checkpoint`` file lists, oldest first.
+
+    Raises:
+        BundleNotFoundError: there is no such file, or it lists fewer.
+        FormatError: the file does not parse.
+    """
+    state = get_checkpoint_state(directory, storage=storage)
+    path = os.path.join(directory, STATE_FILENAME)
+    if state is None:
+        raise BundleNotFoundError("Couldn't find 'checkpoint' file, which lists the checkpoints of a directory", path)
+    paths = list(dict.fromkeys((*state.all_paths, state.latest)))
+    if len(paths) < count:
+        raise BundleNotFoundError(f"lists {len(paths)} checkpoints, not {count}", path)
+    return paths[len(paths) - count :]

@@ -25,6 +25,11 @@ def add_layout_options(parser: Any) -> None:
 def add_run_options(parser: Any) -> None:
     """Add the options that say how a conversion runs."""
     add_jobs_option(parser)
+    add_write_options(parser)
+
+
+def add_write_options(parser: Any) -> None:
+    """Add the options of whatever writes a bundle, with one worker or many."""
     parser.add_argument("--force", action="store_true", help="replace a bundle that is at DST already")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done; read no payload, write nothing")
 
@@ -55,7 +60,7 @@ def read_run_options(options: argparse.Namespace) -> RunOptions:
     from tfbundle.conversion.run import RunOptions
 
     if_exists: IfExists = "replace" if options.force else "error"
-    return RunOptions(if_exists, options.jobs, options.dry_run, read_progress(options))
+    return RunOptions(if_exists, getattr(options, "jobs", None), options.dry_run, read_progress(options))
 
 
 def read_progress(options: argparse.Namespace) -> Progress:

@@ -9,7 +9,18 @@ from importlib import import_module
 import tfbundle
 from tfbundle.cli.status import STATUS_HELP
 
-_VERBS = ("halve", "cast", "merge", "ls", "show", "stats", "verify", "diff", "demo")  # modules beside this one
+_VERBS = (
+    "halve",
+    "cast",
+    "merge",
+    "average",
+    "ls",
+    "show",
+    "stats",
+    "verify",
+    "diff",
+    "demo",
+)  # modules beside this one
 
 _DESCRIPTION = """\
 Read, verify and halve TensorFlow checkpoints without TensorFlow.
