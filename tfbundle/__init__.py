@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from tfbundle.conversion.merge import MergeReport as MergeReport
     from tfbundle.conversion.merge import merge as merge
     from tfbundle.conversion.naming import Naming as Naming
+    from tfbundle.conversion.replace import ReplaceReport as ReplaceReport
+    from tfbundle.conversion.replace import replace_tensor as replace_tensor
     from tfbundle.conversion.report import CastReport as CastReport
     from tfbundle.conversion.run import RunOptions as RunOptions
     from tfbundle.conversion.select import Selection as Selection
@@ -81,6 +83,7 @@ _HOMES = {
     "conversion.merge": ("MergeReport", "merge"),
     "conversion.naming": ("Naming",),
     "conversion.report": ("CastReport",),
+    "conversion.replace": ("ReplaceReport", "replace_tensor"),
     "conversion.run": ("RunOptions",),
     "conversion.select": ("Selection",),
     "conversion.survey": ("stats",),

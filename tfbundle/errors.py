@@ -122,19 +122,22 @@ class TensorNotFoundError(BundleError, KeyError):
         name: the name that was asked for.
         matches: names in the bundle that look like it.
         path: the bundle's prefix.
+        remedy: what would do without it.
     """
 
-    def __init__(self, name: str, matches: tuple[str, ...] = (), path: str = "") -> None:
-        super().__init__(name, matches, path)
+    def __init__(self, name: str, matches: tuple[str, ...] = (), path: str = "", remedy: str = "") -> None:
+        super().__init__(name, matches, path, remedy)
         self.name = name
         self.matches = matches
         self.path = path
+        self.remedy = remedy
 
     def describe(self) -> str:
         """Return the message with TensorFlow's phrase and the close matches."""
         where = f" {self.path}" if self.path else ""
         hint = f"; did you mean {', '.join(self.matches)}?" if self.matches else ""
-        return f"Key {self.name} not found in checkpoint{where}{hint}"
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"Key {self.name} not found in checkpoint{where}{hint}{remedy}"
 
 
 class _PathError(BundleError, OSError):

@@ -88,8 +88,8 @@ class BundleWriter:
             ValueError: the name is empty or taken, or ``dtype`` does not fit the array.
             UnsupportedError: TensorFlow has no such dtype.
         """
-        array = _to_array(value)
-        element, payload = _encode_array(name, array, dtype)
+        array = to_array(value)
+        element, payload = encode_array(name, array, dtype)
         self._append(self._new_key(name), element, array.shape, payload)
 
     def add_slice(
@@ -120,8 +120,8 @@ class BundleWriter:
             array([[0., 0., 0.],
                    [1., 1., 1.]])
         """
-        array = _to_array(value)
-        element, payload = _encode_array(name, array, dtype)
+        array = to_array(value)
+        element, payload = encode_array(name, array, dtype)
         try:
             box = resolve_slice(extents, shape)
             if array.shape != box.sizes:
@@ -277,6 +277,19 @@ def publish_bundle(
         remove_stale_shards(prefix, header.num_shards, storage)
 
 
+def publish_in_place(
+    stage: Stage, storage: Storage, prefix: str, header: BundleHeader, rows: Iterable[tuple[bytes, bytes]]
+) -> None:
+    """Write a new index for a bundle that is there, whose number of shards is another, and publish it all.
+
+    Readers see the old bundle until the new index takes the place of the old one. Otherwise as ``publish_bundle``.
+    """
+    path = index_filename(prefix)
+    _write_index(stage.create(path), header, rows)
+    stage.publish_over(path)
+    remove_stale_shards(prefix, header.num_shards, storage)
+
+
 def _write_index(file: StagedFile, header: BundleHeader, rows: Iterable[tuple[bytes, bytes]]) -> None:
     end = 0
 
@@ -327,14 +340,24 @@ def save(prefix: PathLike, tensors: Mapping[str, ArrayLike], *, if_exists: IfExi
             writer.add(name, value)
 
 
-def _to_array(value: ArrayLike) -> NDArray[Any]:
+def to_array(value: ArrayLike) -> NDArray[Any]:
     """Return an array; text and bytes in one of objects, since numpy's own types for them drop zeros at the end."""
     array = np.asarray(value)
     return np.asarray(value, object) if array.dtype.kind in "SU" and not isinstance(value, np.ndarray) else array
 
 
-def _encode_array(name: str, array: NDArray[Any], dtype: str | None) -> tuple[DataType, memoryview]:
-    """Return an array's element type and its payload."""
+def encode_array(name: str, array: NDArray[Any], dtype: str | None) -> tuple[DataType, memoryview]:
+    """Return an array's element type and its payload.
+
+    Args:
+        name: of the tensor, for errors.
+        array: as ``to_array`` gives it.
+        dtype: as for ``BundleWriter.add``.
+
+    Raises:
+        ValueError: ``dtype`` does not fit the array.
+        UnsupportedError: TensorFlow has no such dtype.
+    """
     element = data_type_of(array.dtype) if dtype is None else named_data_type(dtype)
     if element == STRING:
         return element, memoryview(encode_strings(_string_elements(array)))

@@ -9,18 +9,19 @@ from importlib import import_module
 import tfbundle
 from tfbundle.cli.status import STATUS_HELP
 
-_VERBS = (
+_VERBS = [
     "halve",
     "cast",
     "merge",
     "average",
+    "set",
     "ls",
     "show",
     "stats",
     "verify",
     "diff",
     "demo",
-)  # modules beside this one
+]  # modules beside this one
 
 _DESCRIPTION = """\
 Read, verify and halve TensorFlow checkpoints without TensorFlow.

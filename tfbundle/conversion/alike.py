@@ -30,7 +30,7 @@ def check_alike(bundles: Sequence[BundleReader]) -> None:
 
 
 def _kinds(bundle: BundleReader) -> Kinds:
-    return {name: (kind.dtype, kind.shape) for name, kind in bundle.iter_kinds()}
+    return {name: (kind.dtype, kind.shape) for name, kind in bundle.list_tensors().iter_kinds()}
 
 
 def _differences(first_prefix: str, first: Kinds, second_prefix: str, second: Kinds) -> list[str]:

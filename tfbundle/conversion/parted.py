@@ -9,6 +9,7 @@ import numpy as np
 from tfbundle.bundle.payloads import WRONG_CHECKSUM
 from tfbundle.bundle.reader import BundleReader
 from tfbundle.casting.mean import Mean, has_mean
+from tfbundle.conversion.castable import Cast
 from tfbundle.conversion.join import Join, JoinSource, Stretch, iter_windows, row_axis
 from tfbundle.errors import ChecksumError, FormatError, UnsupportedError
 from tfbundle.format.dtypes import data_type
@@ -72,7 +73,8 @@ class PartedTensor:
         shape = self.entry.shape
         num_rows = int(np.prod(shape[: row_axis(shape) + 1], dtype=object))
         sources = tuple(JoinSource(0, 0, 0, box) for box in self._boxes)
-        return Join(0, 0, 0, shape, (0, num_rows), sources, 1)
+        same = Cast(self._dtype.number, self._dtype.number)
+        return Join(0, 0, 0, shape, (0, num_rows), sources, same, 1)
 
     def _read(self, stretch: Stretch) -> np.ndarray[tuple[int], np.dtype[np.generic]]:
         key = list(self._slices)[stretch.source]

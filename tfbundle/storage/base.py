@@ -65,6 +65,12 @@ class Stage(Protocol):
     def publish(self, last: str) -> None:
         """Make every staged file durable, then visible, the one at ``last`` after all others."""
 
+    def publish_over(self, last: str) -> None:
+        """As ``publish``, but the file at ``last`` takes the place of one that is there, which is never missing.
+
+        The others have names that nothing uses before.
+        """
+
     def discard(self) -> None:
         """Remove whatever is staged and not published; harmless when repeated."""
 

@@ -127,6 +127,7 @@ class LocalStage:
         self._files: list[LocalStagedFile] = []
         self._made_directories: list[str] = []
         self._renaming: list[str] = []
+        self._over = ""  # the path at which a file takes the place of another
 
     def create(self, path: str) -> LocalStagedFile:
         """Start the file that ``publish`` will put at ``path``; missing directories are made."""
@@ -134,16 +135,14 @@ class LocalStage:
         return self._keep(LocalStagedFile(temporary, os.open(temporary, _CREATE_FLAGS, 0o666)))
 
     def link(self, source: str, path: str) -> None:
-        """Let ``publish`` put a hard link to ``source`` at ``path``."""
+        """Let ``publish`` put a hard link to ``source``, or to the file it is a symbolic link to, at ``path``."""
         temporary = self._name(path)
-        os.link(source, temporary)
+        os.link(os.path.realpath(source), temporary)
         self._keep(LocalStagedFile(temporary, os.open(temporary, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)))
 
     def publish(self, last: str) -> None:
         """Sync, then rename every file, the one at ``last`` after all others."""
-        for file in self._files:
-            file.sync()
-            file.close()
+        self._sync_files()
         directory = os.path.dirname(last) or "."
         self._clear_the_way(last, directory)
         for path in sorted(self._temporaries, key=lambda path: path == last):
@@ -152,10 +151,30 @@ class LocalStage:
         _sync_directory(directory)
         self._forget()
 
+    def publish_over(self, last: str) -> None:
+        """Sync, then rename every file, the one at ``last`` after all others are durable, over what is there."""
+        self._sync_files()
+        directory = os.path.dirname(last) or "."
+        for path in sorted(self._temporaries.keys() - {last}):
+            self._renaming.append(path)
+            os.rename(self._temporaries[path], path)
+        _sync_directory(directory)
+        self._over = last
+        os.rename(self._temporaries[last], last)
+        _sync_directory(directory)
+        self._forget()
+
+    def _sync_files(self) -> None:
+        for file in self._files:
+            file.sync()
+            file.close()
+
     def discard(self) -> None:
         """Remove temporary files, and directories made for them."""
         for file in self._files:
             file.close()
+        if self._over and not os.path.lexists(self._temporaries[self._over]):
+            self._forget()  # the last file took its place, so that the others are in use
         for path, temporary in self._temporaries.items():
             self._remove(path, temporary)
         for directory in reversed(self._made_directories):
@@ -175,6 +194,7 @@ class LocalStage:
         self._files.clear()
         self._made_directories.clear()
         self._renaming.clear()
+        self._over = ""
 
     def _name(self, path: str) -> str:
         """Choose the temporary name of the file that will be at ``path``."""
