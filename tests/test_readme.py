@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tfbundle.cli.parser import VERBS
+
 TOP = Path(__file__).resolve().parent.parent
 README = (TOP / "README.md").read_text()
 
@@ -19,12 +21,13 @@ def _blocks(language: str) -> list[str]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Return an environment in which ``tfbundle`` is this package's command."""
+    """Return an environment in which ``tfbundle`` is this package's command, and ``python3`` this interpreter."""
     programs = folder / "bin"
     programs.mkdir()
-    script = programs / "tfbundle"
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tfbundle "$@"\n')
-    script.chmod(0o755)
+    for name, command in (("tfbundle", f'"{sys.executable}" -m tfbundle'), ("python3", f'"{sys.executable}"')):
+        script = programs / name
+        script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        script.chmod(0o755)
     return os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(TOP)}
 
 
@@ -61,6 +64,6 @@ def test_python_example_prints_what_its_comments_say(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == expected
 
 
-@pytest.mark.parametrize("verb", ["halve", "merge", "ls", "show", "verify", "diff", "demo"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_a_section(verb: str) -> None:
     assert f"\n### {verb}: " in README

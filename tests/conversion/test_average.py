@@ -20,6 +20,7 @@ from tests.support.requirements import corpus_root
 from tests.support.tables import masked_crc, varint
 from tests.support.wire import bytes_field, entry_proto, shape_proto, varint_field
 from tfbundle import BundleExistsError, BundleNotFoundError, ChecksumError, FormatError, Layout, RunOptions, average
+from tfbundle.conversion.averaging import Averaging
 
 MIB = 1 << 20
 FLOATS = ["float16", "float32", "float64", "complex64", "complex128"]
@@ -204,6 +205,40 @@ def test_other_shards(tmp_path: Path) -> None:
         assert report.num_shards == (count or report.num_shards) > 1
         one, many = tfbundle.load(tmp_path / "one"), tfbundle.load(tmp_path / "many")
         assert all(np.array_equal(one[name], many[name]) for name in one)
+
+
+def test_neighbours_in_one_source_lie_in_two_shards_of_another(tmp_path: Path) -> None:
+    """Going by offsets alone they would be neighbours there, too."""
+    HandmadeBundle([floats("a", [1, 2]), floats("b", [3], shard=1, gap=8)], 2).write(tmp_path / "0")
+    HandmadeBundle([floats("a", [3, 4]), floats("b", [5])]).write(tmp_path / "1")
+    average([tmp_path / "0", tmp_path / "1"], tmp_path / "m")
+    assert {name: value.tolist() for name, value in tfbundle.load(tmp_path / "m").items()} == {"a": [2, 3], "b": [4]}
+
+
+def test_payloads_that_overlap(tmp_path: Path) -> None:
+    data = np.arange(4, dtype="<f4").tobytes()
+    rows = {b"a": entry_of(1, shape_proto(3), data[:12]), b"b": entry_of(1, shape_proto(2), data[8:], 8)}
+    for name in "01":
+        write_bundle(str(tmp_path / name), rows, [data])
+    before = all_below(tmp_path)
+    with pytest.raises(FormatError, match=r"/0: tensor 'b': payload starts at 8, within that of tensor 'a'"):
+        average([tmp_path / "0", tmp_path / "1"], tmp_path / "m")
+    assert all_below(tmp_path) == before
+
+
+def test_source_that_changes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = save_models(tmp_path)
+    before = all_below(tmp_path)
+
+    def touch(averaging: Averaging) -> None:
+        os.utime(f"{sources[1]}.data-00000-of-00001", ns=(1, 1))
+        copy(averaging)
+
+    copy = Averaging.copy
+    monkeypatch.setattr(Averaging, "copy", touch)
+    with pytest.raises(FormatError, match="changed while it was read"):
+        average(sources, tmp_path / "m")
+    assert all_below(tmp_path) == before
 
 
 # Partitions.

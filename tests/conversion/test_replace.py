@@ -102,6 +102,9 @@ def test_data_files_that_are_symbolic_links(prefix: str, tmp_path: Path) -> None
     replace_tensor(prefix, "a", array(7, 8, 9))
     assert tfbundle.verify(prefix).ok
     assert sorted(os.listdir(tmp_path / "blobs")) == ["0", "1"]
+    for number in range(2):
+        assert os.path.samefile(f"{prefix}.data-{number:05d}-of-00003", tmp_path / "blobs" / str(number))
+    assert not [name for name in all_below(tmp_path) if ".tmp-" in name]
 
 
 def test_again_and_again(prefix: str) -> None:

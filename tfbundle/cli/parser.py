@@ -9,19 +9,8 @@ from importlib import import_module
 import tfbundle
 from tfbundle.cli.status import STATUS_HELP
 
-_VERBS = [
-    "halve",
-    "cast",
-    "merge",
-    "average",
-    "set",
-    "ls",
-    "show",
-    "stats",
-    "verify",
-    "diff",
-    "demo",
-]  # modules beside this one
+VERBS = ("halve", "cast", "merge", "average", "set", "ls", "show", "stats", "verify", "diff", "demo")
+"""Modules beside this one."""
 
 _DESCRIPTION = """\
 Read, verify and halve TensorFlow checkpoints without TensorFlow.
@@ -51,6 +40,6 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for verb in arguments[:1] if arguments and arguments[0] in _VERBS else _VERBS:
+    for verb in arguments[:1] if arguments and arguments[0] in VERBS else VERBS:
         import_module(f"tfbundle.cli.{verb}").add_parser(verbs, common)
     return parser
