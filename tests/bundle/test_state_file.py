@@ -11,7 +11,9 @@ import pytest
 
 import tfbundle
 from tests.support.requirements import tensorflow
-from tfbundle import CheckpointState, FormatError, get_checkpoint_state, latest
+from tfbundle import BundleNotFoundError, CheckpointState, FormatError, get_checkpoint_state, latest
+from tfbundle.bundle.state_file import newest_prefixes
+from tfbundle.storage.local import LocalStorage
 
 NAME = "model_checkpoint_path"
 ALL = "all_model_checkpoint_paths"
@@ -176,3 +178,29 @@ def test_file_of_a_sharded_v1_save_has_question_marks(tf: Any, tmp_path: Path) -
     assert "?????" in (tmp_path / "checkpoint").read_text()
     assert latest(tmp_path) == tf.train.latest_checkpoint(str(tmp_path)) == f"{tmp_path}/ck-?????-of-00001"
     assert tfbundle.load(tmp_path)["w"].tolist() == [0, 1, 2]
+
+
+def newest(folder: Path, count: int) -> list[str]:
+    return [os.path.basename(prefix) for prefix in newest_prefixes(str(folder), count, LocalStorage())]
+
+
+def test_newest_are_the_last_listed(folder: Path) -> None:
+    lines = [f'{NAME}: "a-3"', *(f'{ALL}: "a-{number}"' for number in (1, 2, 3))]
+    write(folder, "\n".join(lines))
+    assert newest(folder, 1) == ["a-3"]
+    assert newest(folder, 2) == ["a-2", "a-3"]
+    assert newest(folder, 3) == ["a-1", "a-2", "a-3"]
+    with pytest.raises(BundleNotFoundError, match="checkpoint: lists 3 checkpoints, not 4"):
+        newest(folder, 4)
+
+
+def test_latest_counts_where_it_is_not_listed(folder: Path) -> None:
+    write(folder, f'{NAME}: "a-2"\n{ALL}: "a-1"')
+    assert newest(folder, 2) == ["a-1", "a-2"]
+    write(folder, f'{NAME}: "a-2"')
+    assert newest(folder, 1) == ["a-2"]
+
+
+def test_no_list(folder: Path) -> None:
+    with pytest.raises(BundleNotFoundError, match="Couldn't find 'checkpoint' file"):
+        newest(folder, 1)

@@ -481,3 +481,88 @@ class TestNames:
 
     def test_pickles(self, file: Path) -> None:
         assert pickle.loads(pickle.dumps(STORAGE)).open(str(file)).nbytes == 100
+
+
+class TestPublishingOver:
+    """One file takes the place of another at once; those beside it are new."""
+
+    @pytest.fixture
+    def old(self, tmp_path: Path) -> Path:
+        (tmp_path / "index").write_bytes(b"old")
+        return tmp_path
+
+    def staged(self, folder: Path) -> LocalStage:
+        stage = LocalStage(replace=True)
+        stage.create(str(folder / "data")).write_at(0, b"data")
+        stage.create(str(folder / "index")).write_at(0, b"new")
+        return stage
+
+    def test_all_is_there(self, old: Path) -> None:
+        stage = self.staged(old)
+        stage.publish_over(str(old / "index"))
+        stage.discard()
+        assert {path.name: path.read_bytes() for path in old.iterdir()} == {"index": b"new", "data": b"data"}
+
+    def test_there_is_always_one(self, old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen = []
+
+        def watch(call: Any) -> Any:
+            def watched(*arguments: Any) -> Any:
+                result = call(*arguments)
+                seen.append((old / "index").read_bytes() + (b"+" if (old / "data").exists() else b""))
+                return result
+
+            return watched
+
+        for name in ("rename", "unlink", "fsync"):
+            monkeypatch.setattr(os, name, watch(getattr(os, name)))
+        self.staged(old).publish_over(str(old / "index"))
+        assert list(dict.fromkeys(seen)) == [b"old", b"old+", b"new+"]
+
+    def test_others_are_durable_before(self, old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        calls: list[str] = []
+
+        def note(call: Any) -> Any:
+            def noted(*arguments: Any) -> Any:
+                calls.append(call.__name__)
+                return call(*arguments)
+
+            return noted
+
+        for name in ("rename", "fsync"):
+            monkeypatch.setattr(os, name, note(getattr(os, name)))
+        self.staged(old).publish_over(str(old / "index"))
+        assert calls == ["fsync", "fsync", "rename", "fsync", "rename", "fsync"]
+
+    @pytest.mark.parametrize(("failing", "expected"), [(1, b"old"), (2, b"old"), (3, b"new")])
+    def test_failure(self, old: Path, monkeypatch: pytest.MonkeyPatch, failing: int, expected: bytes) -> None:
+        """The first rename, the second, or what comes after it."""
+        stage = self.staged(old)
+        calls = 0
+
+        def fail(*arguments: Any, call: Any = os.rename) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == failing:
+                raise OSError(errno.EIO, "Input/output error")
+            call(*arguments)
+            if calls == failing - 1 == 2:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(os, "rename", fail)
+        with pytest.raises((OSError, KeyboardInterrupt)):
+            stage.publish_over(str(old / "index"))
+        stage.discard()
+        assert (old / "index").read_bytes() == expected
+        names = sorted(path.name for path in old.iterdir())
+        assert names == (["data", "index"] if expected == b"new" else ["index"])
+
+
+def test_link_to_the_file_behind_a_symbolic_link(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"data")
+    os.symlink("file", tmp_path / "name")
+    stage = LocalStage(replace=False)
+    stage.link(str(tmp_path / "name"), str(tmp_path / "below" / "other"))
+    stage.publish(str(tmp_path / "below" / "other"))
+    assert os.path.samefile(tmp_path / "file", tmp_path / "below" / "other")
+    assert not (tmp_path / "below" / "other").is_symlink()

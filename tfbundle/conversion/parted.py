@@ -52,7 +52,7 @@ class PartedTensor:
         except FormatError as error:
             raise error.add_path(index_filename(bundle.prefix), bundle.index.label(key)) from error
         self._slices = {row: bundle.index[row] for row, _ in rows}
-        self._crcs = dict.fromkeys(self._slices, 0)
+        self._crcs: dict[bytes, int] = {}
         self._boxes = [box for _, box in rows]
         self.nbytes = self.entry.num_elements * self._dtype.nbytes
 
@@ -62,6 +62,7 @@ class PartedTensor:
         Raises:
             ChecksumError: a slice does not match its checksum, told after the last window.
         """
+        self._crcs = dict.fromkeys(self._slices, 0)
         for box, stretches in iter_windows(self._join()) if self.entry.num_elements else ():
             elements = np.empty(box.sizes, self._dtype.storage)
             for stretch in stretches:
