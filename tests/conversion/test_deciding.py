@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.conversion.deciding import decide
-from tfbundle.conversion.decisions import OPTIMIZER_STATE, Decision
+from tfbundle.conversion.decisions import NOT_SELECTED, OPTIMIZER_STATE, Decision
 from tfbundle.conversion.select import OptimizerState, Selection
 from tfbundle.errors import UnsupportedError
 
 FLOAT32, FLOAT64, INT32, STRING, INT64, BFLOAT16, FLOAT16 = 1, 2, 3, 7, 9, 14, 19
 
 
-@pytest.mark.parametrize("field", ["keep", "only", "drop"])
+@pytest.mark.parametrize("field", ["keep", "only", "drop", "select"])
 def test_every_pattern_of_a_selection_must_match(field: str) -> None:
     patterns: dict[str, Any] = {field: ("nope",)}
     with pytest.raises(ValueError, match=r"'nope' matches none"):
@@ -25,6 +25,8 @@ def test_every_pattern_of_a_selection_must_match(field: str) -> None:
 
 
 NAME = "scope/w"
+VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,17 @@ NAME = "scope/w"
         (Selection(optimizer="drop"), INT64, True, Decision("drop", OPTIMIZER_STATE)),
         (Selection(optimizer="drop"), FLOAT32, False, Decision("cast", "float32", FLOAT16)),
         (Selection(optimizer="keep", drop=("*/w",)), FLOAT32, True, Decision("drop", "--drop */w")),
+        (Selection(select=("*/w",)), FLOAT32, False, Decision("cast", "float32", FLOAT16)),
+        (Selection(select=("other",)), FLOAT32, False, Decision("drop", NOT_SELECTED)),
+        (Selection(select=("other",)), INT64, False, Decision("drop", NOT_SELECTED)),
+        (Selection(select=("other",), keep=("*/w",)), FLOAT32, False, Decision("drop", NOT_SELECTED)),
+        (Selection(select=("*/w",), drop=("*/w",)), FLOAT32, False, Decision("drop", "--drop */w")),
+        (Selection(select=("*/w",), keep=("re:w$",)), FLOAT32, False, Decision("keep", "--keep re:w$")),
+        (Selection(select=("*/w",)), FLOAT32, True, Decision("keep", OPTIMIZER_STATE)),
+        (Selection(select=("*/w",), optimizer="drop"), FLOAT32, True, Decision("drop", OPTIMIZER_STATE)),
+        (Selection(only=("batchnorm",)), FLOAT32, False, Decision("keep", "not in --only")),
+        (Selection(keep=("batchnorm",)), FLOAT32, False, Decision("cast", "float32", FLOAT16)),
+        (Selection(drop=("embedding",)), FLOAT32, False, Decision("cast", "float32", FLOAT16)),
     ],
 )
 def test_decisions(selection: Selection, dtype: int, is_state: bool, decision: Decision) -> None:
@@ -75,6 +88,20 @@ def test_every_tensor_is_decided_and_only_float32_is_cast_or_kept(
             assert dtypes[name] == FLOAT32
         if decision.action == "copy":
             assert dtypes[name] != FLOAT32
+
+
+def test_selecting_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="--select norm batchnorm selects none of the 1 tensors"):
+        decide(["w"], np.array([FLOAT32], np.uint8), Selection(select=("norm", "batchnorm")), CastPolicy(), ())
+
+
+def test_what_tensorflow_stores_for_itself_stays_beside_what_is_selected() -> None:
+    names, selection = [GRAPH, f"a/w{VALUE}", f"b/w{VALUE}", f"save_counter{VALUE}"], Selection(select=("a/*",))
+    dtypes = np.array([STRING, FLOAT32, FLOAT32, INT64], np.uint8)
+    decisions = decide(names, dtypes, selection, CastPolicy(), ())
+    assert [decision.action for decision in decisions] == ["copy", "cast", "drop", "copy"]
+    decisions = decide(names[1:], dtypes[1:], selection, CastPolicy(), ())
+    assert [decision.action for decision in decisions] == ["cast", "drop", "drop"]
 
 
 def test_no_tensors() -> None:

@@ -23,7 +23,7 @@ _EPILOG = f"""\
 
 examples:
   tfbundle halve model.ckpt-1000 half/model.ckpt-1000
-  tfbundle halve saved_model/ half/ --optimizer drop --keep '*/batch_normalization*'
+  tfbundle halve saved_model/ half/ --optimizer drop --keep norm
   tfbundle halve model.ckpt-1000 half/ --select 'bert/*' --strip-prefix bert/ --keep norm
   tfbundle halve model.ckpt-1000 half/ --on-overflow clamp --dry-run"""
 

@@ -49,7 +49,7 @@ def decide(
     by_dtype = {number: _decide_by_dtype(dtype_name(number), policy) for number in present}
     usual = Decisions.of(by_dtype[number] for number in present)
     decisions = usual.spread(np.searchsorted(present, dtypes))
-    if not (chosen.any or optimizer_state):
+    if not (chosen.any or selection.only or optimizer_state):
         return decisions
     special: dict[Decision, list[int]] = {}
     for position, (name, number) in enumerate(zip(names, dtypes.tolist(), strict=True)):

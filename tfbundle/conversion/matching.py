@@ -39,5 +39,7 @@ def _match_one(pattern: str, names: TensorNames) -> list[str]:
         return matches
     if at := names.find(pattern):
         return [at.name]
+    if matches := [name for name, own_name in names.own_names.items() if expression.search(own_name)]:
+        return matches
     hint = hint_closest(pattern.removeprefix(REGEX_MARK), names.iter_short())
     raise ValueError(f"pattern {pattern!r} matches none of the {len(names)} tensors{hint}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -32,7 +33,8 @@ class TensorNames(Collection[str]):
 
     In a TF2 checkpoint, the ending ``/.ATTRIBUTES/VARIABLE_VALUE`` may be left out, and any path through the object
     graph names the value it leads to. Keras 3 stores weights under the path of the optimizer that trains them: these
-    are known by their path in the model too, the shortest that leads through no optimizer.
+    are known by their path in the model too, the shortest that leads through no optimizer. Variables of a model also
+    have names of their own, such as ``dense/kernel``, which need not be unique.
 
     Args:
         names: in the order of the checkpoint.
@@ -44,7 +46,7 @@ class TensorNames(Collection[str]):
     """
 
     def __init__(self, names: Collection[str], graph: Sequence[TrackableObject] = ()) -> None:
-        self._names = names
+        self._names = dict.fromkeys(names) if isinstance(names, Sequence) else names  # to be searched
         self.graph = graph
 
     def __len__(self) -> int:
@@ -61,7 +63,7 @@ class TensorNames(Collection[str]):
         """Whether there is an object graph."""
         return OBJECT_GRAPH in self
 
-    @property
+    @cached_property
     def bookkeeping(self) -> frozenset[str]:
         """What TensorFlow stores for itself in a TF2 checkpoint, and misses when it restores objects."""
         return frozenset({OBJECT_GRAPH, SAVE_COUNTER}) if self.is_object_based else frozenset()
@@ -69,35 +71,54 @@ class TensorNames(Collection[str]):
     @cached_property
     def model_paths(self) -> dict[str, str]:
         """Path in the model, with the key's ending, of each tensor that is named after an optimizer's path."""
-        optimizers = find_optimizers(self.graph)
-        if not optimizers:
-            return {}
-        through = tuple(f"{path}/" for path in self._optimizer_paths(optimizers))
+        paths = nearest_paths(self.graph, avoid=())
+        through = tuple(f"{paths[number]}/" for number in self._optimizers if number in paths)
         found = {}
-        for number, path in nearest_paths(self.graph, avoid=optimizers).items():
+        for number, path in self._model.items() if through else ():
             for key in self.graph[number].checkpoint_keys:
                 if key.startswith(through) and ATTRIBUTES in key and key in self:
                     found[key] = path + key[key.index(ATTRIBUTES) :]
         return found
 
-    def _optimizer_paths(self, optimizers: Collection[int]) -> list[str]:
-        paths = nearest_paths(self.graph, avoid=())
-        return [paths[number] for number in optimizers if number in paths]
+    @cached_property
+    def own_names(self) -> dict[str, str]:
+        """Own name of each variable of a model, by its name in the checkpoint."""
+        nodes = [self.graph[number] for number in self._model]
+        pairs = (pair for node in nodes for pair in zip(node.checkpoint_keys, node.full_names, strict=False))
+        return {key: own_name for key, own_name in pairs if own_name and key in self}
+
+    @cached_property
+    def _optimizers(self) -> set[int]:
+        return find_optimizers(self.graph)
+
+    @cached_property
+    def _model(self) -> dict[int, str]:
+        """Path to each object that can be reached without an optimizer."""
+        return nearest_paths(self.graph, avoid=self._optimizers)
+
+    @cached_property
+    def _by_own_name(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for name, own_name in self.own_names.items():
+            found[own_name].append(name)
+        return found
 
     def forms(self, name: str) -> list[str]:
-        """Return what a pattern may match for one tensor, its name first."""
+        """Return what a pattern may match for one tensor, its name first; its own name is not among them."""
         full = [name, self.model_paths[name]] if name in self.model_paths else [name]
         return full + [form.removesuffix(VALUE_ENDING) for form in full if form.endswith(VALUE_ENDING)]
 
     def iter_short(self) -> Iterator[str]:
-        """Yield every name as users write it, for comparison with what they wrote."""
+        """Yield what users may call each tensor, for comparison with what they wrote."""
         for name in self:
             yield self.model_paths.get(name, name).removesuffix(VALUE_ENDING)
+        yield from self._by_own_name
 
     def find(self, text: str) -> Found | None:
         """Return the tensor that a text names, None if there is none.
 
-        The text is a name, a key without its ending, or a path through the object graph.
+        The text is a name, a key without its ending, a path through the object graph, or a variable's own name if no
+        other one has it.
         """
         for name in (text, text + VALUE_ENDING):
             if name in self:
@@ -107,7 +128,8 @@ class TensorNames(Collection[str]):
             place = path + key[key.find(ATTRIBUTES) :] if ATTRIBUTES in key else path
             if key in self and place in (text, text + VALUE_ENDING):
                 return Found(key, place)
-        return None
+        named = self._by_own_name.get(text, ())
+        return Found(named[0], named[0]) if len(named) == 1 else None
 
 
 def known_names(names: Collection[str]) -> TensorNames:

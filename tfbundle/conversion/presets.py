@@ -24,25 +24,13 @@ _AVERAGES = frozenset({
     "renorm_mean", "renorm_mean_weight", "renorm_stddev", "renorm_stddev_weight",
 })  # fmt: skip
 _AFFINE = frozenset({"gamma", "beta", "scale", "offset", "bias", "weight", "g", "b"})
-_OWN_NAME = re.compile(r"layer_norm_(?:scale|bias)")
-_NUMBER = r"(?:_?v?\d+|_f|_layer)*"  # batch_normalization_v1_3, ln_f
-_BATCH_NORM = re.compile(
-    rf"(?:.*_)?(?:(?:sync_?)?batch_?norm(?:alization)?|bn){_NUMBER}|.*(?:BatchNorm(?:alization)?|[a-z0-9]BN){_NUMBER}",
-    re.DOTALL,
-)
-_NORM = re.compile(
-    rf"(?:.*_)?(?:\w*(?<![a-z])(?:layer|group|instance|batch|rms|pre|post|q|k)?_?norm(?:alization)?|ln|gn|rmsnorm)"
-    rf"{_NUMBER}|.*Norm(?:alization)?{_NUMBER}",
-    re.DOTALL,
-)
-_TABLE = re.compile(
-    r"_?(?:.*_)?(?:embeddings?|embed|emb|wte|wpe)(?:_(?:table|weights|matrix|lookup))?(?:_\d+)?", re.DOTALL
-)
-_TABLE_LAYER = re.compile(
-    r"(?!.*patch)(?:.*_)?(?:embeddings?|embed|emb)(?:_\d+)?|(?:.*)Embeddings?(?:_\d+)?", re.DOTALL
-)
-_TABLE_WEIGHTS = re.compile(r"kernel|weights?(?:_\d+)?|table|var|[wW]")
-_T2T_TABLE = re.compile(r"(?:.*/)?\w*symbol_modality_\d+_\d+(?:_\d+)?/(?:shared|input_emb|target_emb)/weights_\d+")
+_OWN_NAMES = frozenset({"layer_norm_scale", "layer_norm_bias"})
+_TABLE_WEIGHTS = frozenset({"kernel", "weight", "weights", "table", "var", "w"})
+_TABLE_WORDS = frozenset({"embedding", "embeddings", "embed", "emb", "wte", "wpe"})
+_NORM_WORDS = frozenset({"bn", "gn", "ln"})
+_BATCH_NORM_WORDS = frozenset({"bn", "batchnorm", "batchnormalization"})
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_COUNTERS = frozenset({"v", "f", "layer"})  # batch_normalization_v1_3, ln_f
 _SHADOW = "/ExponentialMovingAverage"
 
 PRESETS = ("batchnorm", "embedding", "norm")
@@ -66,11 +54,17 @@ def find_preset(word: str, names: TensorNames) -> list[str]:
         >>> find_preset("norm", TensorNames(["ln_1/g", "dense/kernel", "6/beta", "6/gamma"]))
         ['ln_1/g', '6/beta', '6/gamma']
     """
-    parts = {name: _split(names.model_paths.get(name, name)) for name in names}
+    parts = {name: [_split(names.model_paths.get(name, name))] for name in names}
+    for name, own_name in names.own_names.items():
+        parts[name].append(_split(own_name))
     if word == "embedding":
-        return [name for name, part in parts.items() if _is_table(part)]
-    siblings = _group(parts.values())
-    return [name for name, part in parts.items() if _is_normalization(part, siblings[part.scope], word)]
+        return [name for name, forms in parts.items() if any(map(_is_table, forms))]
+    siblings = _group(part for forms in parts.values() for part in forms)
+    return [
+        name
+        for name, forms in parts.items()
+        if any(_is_normalization(part, siblings[part.scope], word) for part in forms)
+    ]
 
 
 def _split(name: str) -> _Parts:
@@ -91,16 +85,33 @@ def _group(parts: Iterable[_Parts]) -> Mapping[str, set[str]]:
 def _is_normalization(part: _Parts, siblings: set[str], word: str) -> bool:
     if part.own in _AVERAGES:
         return True
-    if word == "norm" and _OWN_NAME.fullmatch(part.own):
+    if word == "norm" and part.own in _OWN_NAMES:
         return True
     if part.own not in _AFFINE:
         return False
-    if siblings & _AVERAGES or _BATCH_NORM.fullmatch(part.layer):
+    called = _words(part.layer)
+    if siblings & _AVERAGES or _BATCH_NORM_WORDS & {"".join(called[-1:]), "".join(called[-2:])}:
         return True
-    return word == "norm" and bool({"gamma", "beta"} <= siblings or _NORM.fullmatch(part.layer))
+    return word == "norm" and ({"gamma", "beta"} <= siblings or _is_norm_word("".join(called[-1:])))
+
+
+def _is_norm_word(word: str) -> bool:
+    return word in _NORM_WORDS or word.endswith(("norm", "normalization"))
 
 
 def _is_table(part: _Parts) -> bool:
-    if _TABLE.fullmatch(part.own) or _T2T_TABLE.fullmatch(f"{part.scope}/{part.own}"):
-        return True
-    return bool(_TABLE_WEIGHTS.fullmatch(part.own) and _TABLE_LAYER.fullmatch(part.layer))
+    own, layer = _words(part.own), _words(part.layer)
+    if own[-1:] and own[-1] in _TABLE_WEIGHTS:
+        own.pop()
+        if not own:  # called no more than that; those of patches are convolutions
+            is_shared = layer == ["shared"] and "symbol_modality" in part.scope  # of Tensor2Tensor
+            return is_shared or ("patch" not in layer and not _TABLE_WORDS.isdisjoint(layer[-1:]))
+    return not _TABLE_WORDS.isdisjoint(own[-1:])
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a name, in lower case, without numbers and the like at the end."""
+    words = [word.lower() for word in _WORD.findall(text)]
+    while words and (words[-1].isdigit() or words[-1] in _COUNTERS):
+        words.pop()
+    return words

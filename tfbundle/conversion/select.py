@@ -16,8 +16,9 @@ class Selection:
 
     Patterns are shell globs in which ``*`` also matches ``/``; or regular expressions after ``re:``, found anywhere in
     the name; or one of the words ``batchnorm``, ``norm`` and ``embedding``, which ``conversion.presets`` explains. A
-    TF2 key may be given without its closing ``/.ATTRIBUTES/VARIABLE_VALUE``, and as another path through the object
-    graph; ``conversion.names`` says which paths patterns match.
+    TF2 key may be given without its closing ``/.ATTRIBUTES/VARIABLE_VALUE``. A pattern that matches no key may be
+    another path through the object graph, or match names that variables of a TF2 model have beside their keys, as
+    ``dense/kernel``.
 
     Attributes:
         keep: tensors that stay in their dtype.

@@ -34,11 +34,14 @@ class TrackableObject(NamedTuple):
         children: (local name, node number) of the objects it holds.
         checkpoint_keys: index keys of its own values.
         slot_variables: filled for an optimizer of the kind that has slots.
+        full_names: the names that the values have beside their keys, such as ``dense/kernel``; where there is none, the
+            empty text.
     """
 
     children: tuple[tuple[str, int], ...]
     checkpoint_keys: tuple[str, ...]
     slot_variables: tuple[SlotVariable, ...]
+    full_names: tuple[str, ...] = ()
 
 
 def decode_object_graph(data: bytes) -> tuple[TrackableObject, ...]:
@@ -56,6 +59,7 @@ def decode_object_graph(data: bytes) -> tuple[TrackableObject, ...]:
                 SlotVariable(slot.original_variable_node_id, slot.slot_name, slot.slot_variable_node_id)
                 for slot in node.slot_variables
             ),
+            tuple(attribute.full_name for attribute in node.attributes),
         )
         for node in message.nodes
     )
