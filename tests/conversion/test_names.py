@@ -56,7 +56,7 @@ def test_own_names_are_those_of_the_model() -> None:
         ("model/layers/0/kernel", f"model/layers/0/kernel{VALUE}"),
         (f"model/layers/0/kernel{VALUE}", f"model/layers/0/kernel{VALUE}"),
         ("model/optimizer/_trainable_variables/0", f"model/optimizer/_trainable_variables/0{VALUE}"),
-        ("dense/kernel", WEIGHT),
+        ("dense/kernel", f"model/layers/0/kernel{VALUE}"),
     ],
 )
 def test_found_by_any_path(text: str, place: str) -> None:

@@ -197,7 +197,7 @@ def test_a_path_must_have_names() -> None:
         (Naming((("optimizer/weights/0", "w"),)), f"w{VALUE}", f"optimizer/weights/0{VALUE}"),
         (Naming((("optimizer/weights/0", "a/0"), ("a", "b"))), f"b/0{VALUE}", f"optimizer/weights/0{VALUE}"),
         (Naming(map={"model/kernel": "w"}), f"w{VALUE}", f"model/kernel{VALUE}"),
-        (Naming(map={"dense/kernel": "w"}), f"w{VALUE}", f"optimizer/weights/0{VALUE}"),
+        (Naming(map={"dense/kernel": "w"}), f"w{VALUE}", f"model/kernel{VALUE}"),
     ],
 )
 def test_weights_under_an_optimizers_path(naming: Naming, new: str, place: str) -> None:

@@ -33,9 +33,9 @@ GRAPH = graph(child(1, "w") + child(2, "opt"), attribute(KEY), slot(1, "m", 3), 
 def test_nodes() -> None:
     assert decode_object_graph(GRAPH) == (
         TrackableObject((("w", 1), ("opt", 2)), (), ()),
-        TrackableObject((), (KEY,), ()),
+        TrackableObject((), (KEY,), (), ("w",)),
         TrackableObject((), (), (SlotVariable(1, "m", 3),)),
-        TrackableObject((), (SLOT_KEY,), ()),
+        TrackableObject((), (SLOT_KEY,), (), ("w",)),
     )
 
 
@@ -50,7 +50,7 @@ def test_graph_that_tensorflow_encodes() -> None:
     optimizer.slot_variables.add(original_variable_node_id=1, slot_name="m", slot_variable_node_id=0)
     assert decode_object_graph(theirs.SerializeToString()) == (
         TrackableObject((("w", 1),), (), ()),
-        TrackableObject((), (KEY,), ()),
+        TrackableObject((), (KEY,), (), ("w",)),
         TrackableObject((), (), (SlotVariable(1, "m", 0),)),
     )
 

@@ -66,10 +66,15 @@ def _useless_bookkeeping(names: TensorNames, renaming: Renaming, gone: Collectio
 def _edit_graph(
     bundle: BundleReader, names: TensorNames, renaming: Renaming, gone: Collection[str]
 ) -> dict[bytes, bytes]:
-    """Return the new payload of the object graph by its key; nothing if it stays as it is, or goes."""
+    """Return the new payload of the object graph by its key; nothing if it stays as it is, or goes.
+
+    Source: TensorFlow ``python/checkpoint/restore.py`` ``_extract_saveable_name``: it cannot restore an object whose
+    value has a name of TF1.
+    """
     if OBJECT_GRAPH not in names or OBJECT_GRAPH in gone:
         return {}
     graph = bundle[OBJECT_GRAPH].item()
     places = {**names.model_paths, **renaming.places}
-    edited = rename_values(drop_values(graph, gone), renaming.names, places)
+    unlisted = {old for old, new in renaming.names.items() if ATTRIBUTES not in new}  # names of TF1
+    edited = rename_values(drop_values(graph, {*gone, *unlisted}), renaming.names, places)
     return {} if edited == graph else {OBJECT_GRAPH_KEY: encode_strings([edited])}

@@ -129,7 +129,7 @@ class TensorNames(Collection[str]):
             if key in self and place in (text, text + VALUE_ENDING):
                 return Found(key, place)
         named = self._by_own_name.get(text, ())
-        return Found(named[0], named[0]) if len(named) == 1 else None
+        return Found(named[0], self.model_paths.get(named[0], named[0])) if len(named) == 1 else None
 
 
 def known_names(names: Collection[str]) -> TensorNames:

@@ -102,8 +102,8 @@ def drop_values(data: bytes, keys: Collection[str]) -> bytes:
 def rename_values(data: bytes, renames: Mapping[str, str], places: Mapping[str, str] = MappingProxyType({})) -> bytes:
     """Return an object graph in which values stand under new keys, and their objects at the places these name.
 
-    Where everything below an object moves to the same new place, the object itself moves. Keys of slots have no place:
-    slots are found by way of their variable.
+    Where everything below an object moves to the same new place, and nothing else does, the object itself moves. Keys
+    of slots have no place: slots are found by way of their variable.
 
     Args:
         data: the object graph.
@@ -152,12 +152,13 @@ def _plan_moves(paths: Mapping[str, _Path | None], renames: Mapping[str, str]) -
         if path and new_path:
             wanted[path] = new_path
     below = Counter(old[:length] for old in wanted for length in range(1, len(old) + 1))
+    below_new = Counter(new[:length] for new in wanted.values() for length in range(1, len(new) + 1))
     agreeing = Counter(move for old, new in wanted.items() for move in _possible_moves(old, new))
     moves: dict[_Path, _Path] = {}
     for old, new in wanted.items():
         if old != new:
             *_, (stem, new_stem) = _possible_moves(old, new)  # the one that moves most
-            together = agreeing[stem, new_stem] == below[stem]
+            together = agreeing[stem, new_stem] == below[stem] == below_new[new_stem]
             moves[stem if together else old] = new_stem if together else new
     return list(moves.items())
 
