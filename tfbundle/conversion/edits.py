@@ -38,9 +38,10 @@ def plan_edits(
         ValueError: names that cannot be given.
         FormatError: the object graph is damaged.
     """
-    dropped = {name for name, drop in zip(names, decisions.are("drop").tolist(), strict=True) if drop}
-    if naming.changes_nothing and not dropped:
+    is_dropped = decisions.are("drop")
+    if naming.changes_nothing and not is_dropped.any():
         return decisions, Edits()
+    dropped = {name for name, drop in zip(names, is_dropped.tolist(), strict=True) if drop}
     renaming = Renaming({}, {}, {}) if naming.changes_nothing else rename_tensors(names, naming, dropped)
     left_out = dict(renaming.left_out)
     if not naming.changes_nothing or decisions.are("drop", NOT_SELECTED).any():
