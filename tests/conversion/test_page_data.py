@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.reports import cast_tensor, make_report, plain_tensor
@@ -62,6 +62,7 @@ def test_numbers_that_json_lacks(value: float, text: str) -> None:
 
 
 @given(st.text(st.characters()), st.text(st.characters()))
+@example("</script>&<!--<script>", "\u2028\u2029")
 def test_any_text_is_printable_data(name: str, reason: str) -> None:
     row = parse_one(plain_tensor(name, reason=reason, target_name=""))
     assert row["name"].isprintable()

@@ -307,6 +307,21 @@ def test_dtype_whose_range_is_unknown_and_numbers_that_are_none(driver: Any, tmp
     assert page.complaints() == []
 
 
+def test_undefined_numbers_are_worse_than_infinite_ones(driver: Any, tmp_path: Path) -> None:
+    tensors = []
+    for number, value in enumerate([0.5, math.nan, math.inf, 0.25, None]):
+        tensors.append(cast_tensor(str(value), np.ones(3, np.float32)))
+        tensors[number]["stats"]["deviation"]["rms"] = value
+    tensors[-1]["stats"]["deviation"] = None
+    write_page(str(tmp_path / "odd.html"), make_report(tensors))
+    page = Page(driver, str(tmp_path / "odd.html"))
+    button = page.find("thead button")[COLUMNS.index("rms")]
+    button.click()
+    assert shown_names(page) == ["nan", "inf", "0.5", "0.25", "None"]
+    button.click()
+    assert shown_names(page) == ["0.25", "0.5", "inf", "nan", "None"]
+
+
 def luminance(colour: str) -> float:
     channels = [int(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]

@@ -78,16 +78,14 @@ def _tensor_row(tensor: Mapping[str, Any]) -> list[Any]:
         row["target_name"] = None
     stats = row["stats"]
     deviation = stats and stats.get("deviation")
-    row["stats"] = stats and [stats[field] for field in STATS_FIELDS]
-    row["deviation"] = deviation and [deviation[field] for field in DEVIATION_FIELDS]
+    row["stats"] = stats and [_to_json(stats[field]) for field in STATS_FIELDS]
+    row["deviation"] = deviation and [_to_json(deviation[field]) for field in DEVIATION_FIELDS]
     return [_to_json(row[field]) for field in TENSOR_FIELDS]
 
 
 def _to_json(value: Any) -> Any:
     if isinstance(value, str):
         return escape(value)
-    if isinstance(value, (list, tuple)):
-        return [_to_json(item) for item in value]
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, float) and not math.isfinite(value):
