@@ -207,7 +207,8 @@ def decode_index(table: TableReader) -> BundleIndex:
         header = decode_header(values[0])
     except FormatError as error:
         raise error.add_path("", "header") from error
-    return BundleIndex.from_lists(header, keys[1:], values[1:])
+    del keys[0], values[0]
+    return BundleIndex.from_lists(header, keys, values)
 
 
 def encode_index(
