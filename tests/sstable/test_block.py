@@ -139,6 +139,8 @@ MALFORMED = {
     "size without an end": (block(b"\0" + b"\xff" * 6, 0), "bad entry in block"),
     "restart within a row": (block(GOOD_ROW + GOOD_ROW, 0, 5), "bad block contents"),
     "restart past the rows": (block(GOOD_ROW, 0, 1000), "bad block contents"),
+    "restart past the rows, then one within": (block(GOOD_ROW + GOOD_ROW, 0, 1000, 11), "bad block contents"),
+    "restart past all contents": (block(GOOD_ROW, 0, 2**32 - 1, 0), "bad block contents"),
     "restart at a row that shares": (block(GOOD_ROW + row(3, b"s", b""), 0, len(GOOD_ROW)), "bad entry in block"),
 }
 
