@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.tables import WORKED_ROWS, WORKED_TABLE, open_bytes, write_table
+from tests.support.tables import WORKED_ROWS, WORKED_TABLE, assemble_table, open_bytes, plain_block, write_table
 from tests.support.wire import bytes_field, entry_proto, shape_proto, varint_field
 from tfbundle.errors import FormatError
 from tfbundle.format.entries import BundleEntry, BundleHeader
-from tfbundle.format.index import BundleIndex, decode_index, encode_index
+from tfbundle.format.index import BundleIndex, decode_index, decode_sound_blocks, encode_index
 from tfbundle.sstable.block import Row
 
 HEADER = WORKED_ROWS[0]
@@ -94,3 +94,22 @@ def test_rows_of_slices_are_no_tensors() -> None:
 def test_every_row_is_a_tensor_where_nothing_is_partitioned() -> None:
     index = index_of(HEADER, (b"\0\0", entry_proto(1, b"", 4)), (b"w", entry_proto(1, b"", 4)))
     assert list(index.tensor_keys()) == [b"\0\0", b"w"]
+
+
+def test_sound_blocks_of_a_damaged_index() -> None:
+    entry = entry_proto(1, b"", 4)
+    blocks = [(b"b", plain_block([HEADER, (b"a", entry)])), (b"d", b"?"), (b"z", plain_block([(b"w", entry)]))]
+    index, errors = decode_sound_blocks(open_bytes(assemble_table(blocks)))
+    assert list(index) == [b"a", b"w"]
+    assert [error.part for error in errors] == ["block 1"]
+    index, errors = decode_sound_blocks(open_bytes(WORKED_TABLE))
+    assert (list(index), errors) == ([b"s", b"v"], [])
+
+
+def test_header_in_a_damaged_block() -> None:
+    blocks = [(b"b", b"?"), (b"z", plain_block([(b"w", entry_proto(1, b"", 4))]))]
+    with pytest.raises(FormatError, match="bad block contents") as caught:
+        decode_sound_blocks(open_bytes(assemble_table(blocks)))
+    assert caught.value.part == "block 0"
+    with pytest.raises(FormatError, match="failed to seek to header entry"):
+        decode_sound_blocks(open_bytes(assemble_table([])))

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfbundle.format.ordered_code import FULL_LENGTH, encode_signed, encode_slice_key, encode_unsigned
+from tfbundle.format.ordered_code import (
+    FULL_LENGTH,
+    decode_slice_name,
+    encode_signed,
+    encode_slice_key,
+    encode_unsigned,
+    rename_slice_key,
+)
 
 int64 = st.integers(-(2**63), 2**63 - 1)
 HEADERS = ["80", "c0", "e0", "f0", "f8", "fc", "fe", "ff", "ff80", "ffc0"]
@@ -101,3 +108,18 @@ def test_slice_keys_sort_right_after_the_header(name: bytes, extents: list[tuple
     key = encode_slice_key(name, tuple(extents))
     assert key.startswith(b"\0")
     assert b"" < key < b"\x01"
+
+
+names = st.one_of(st.binary(), st.lists(st.sampled_from([0, 1, 0xFF]), max_size=6).map(bytes))
+
+
+@given(names, names, st.lists(st.tuples(st.integers(0, 300), st.integers(-1, 300)), max_size=3))
+def test_name_of_a_slice_is_found_and_replaced(name: bytes, other: bytes, extents: list[tuple[int, int]]) -> None:
+    key = encode_slice_key(name, tuple(extents))
+    assert decode_slice_name(key) == name
+    assert rename_slice_key(key, other) == encode_slice_key(other, tuple(extents))
+
+
+@pytest.mark.parametrize("key", [b"", b"w", b"\0", b"\0w", b"\0w\0", b"\0w\xff\0\1", b"\0w\0\2", b"w\0\1"])
+def test_what_is_no_key_of_a_slice(key: bytes) -> None:
+    assert decode_slice_name(key) is None

@@ -200,3 +200,37 @@ def test_garbage_before_a_footer_is_refused_or_read(data: bytes) -> None:
     table = data + footer(handle(0, max(0, len(data) - 5)))
     with pytest.raises(FormatError):
         read_rows(table)
+
+
+BLOCKS = [
+    (b"b", plain_block([(b"", b"0"), (b"a", b"1")])),
+    (b"m", plain_block([(b"c", b"2"), (b"d", b"3")])),
+    (b"z", plain_block([(b"n", b"4")])),
+]
+
+
+def test_blocks_one_by_one() -> None:
+    found = list(open_bytes(assemble_table(BLOCKS)).iter_sound_blocks())
+    assert found == [([b"", b"a"], [b"0", b"1"]), ([b"c", b"d"], [b"2", b"3"]), ([b"n"], [b"4"])]
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_damage_in_one_block_leaves_the_others(number: int) -> None:
+    table = bytearray(assemble_table(BLOCKS))
+    table[sum(len(frame(contents)) for _, contents in BLOCKS[:number]) + 3] ^= 1
+    found = list(open_bytes(bytes(table)).iter_sound_blocks())
+    sound = list(open_bytes(assemble_table(BLOCKS)).iter_sound_blocks())
+    error = found.pop(number)
+    assert isinstance(error, ChecksumError)
+    assert error.part == f"block {number}"
+    assert found == sound[:number] + sound[number + 1 :]
+
+
+def test_block_whose_keys_belong_elsewhere() -> None:
+    """Behind a damaged block, too, keys must lie where the index says."""
+    blocks = [*BLOCKS[:1], (b"m", b"?"), (b"z", plain_block([(b"l", b"4")]))]
+    first, second, third = open_bytes(assemble_table(blocks)).iter_sound_blocks()
+    assert isinstance(first, tuple)
+    assert isinstance(second, FormatError)
+    assert isinstance(third, FormatError)
+    assert "key b'l' does not sort after b'm'" in str(third)

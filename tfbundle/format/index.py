@@ -28,7 +28,7 @@ from tfbundle.format.entries import (
 from tfbundle.format.naming import key_to_name
 from tfbundle.format.ordered_code import encode_slice_key
 from tfbundle.format.slices import Box, check_disjoint, format_slice, resolve_slice
-from tfbundle.sstable.reader import TableReader
+from tfbundle.sstable.reader import Block, TableReader
 from tfbundle.sstable.writer import TableWriter
 
 _SLICE_KEY_START = b"\x00"
@@ -195,9 +195,29 @@ def decode_index(table: TableReader) -> BundleIndex:
     Raises:
         FormatError: damage in the table, or a header that is missing or not usable.
     """
+    return _decode_blocks(table.iter_blocks())
+
+
+def decode_sound_blocks(table: TableReader) -> tuple[BundleIndex, list[FormatError]]:
+    """Decode the rows of an index table as far as its blocks are sound.
+
+    Returns:
+        The index of these rows, and what is wrong with each other block.
+
+    Raises:
+        FormatError: the first block, which has the header, is damaged, or the header is not usable.
+    """
+    blocks = list(table.iter_sound_blocks())
+    errors = [block for block in blocks if isinstance(block, FormatError)]
+    if errors and errors[0] is blocks[0]:
+        raise errors[0]
+    return _decode_blocks(block for block in blocks if not isinstance(block, FormatError)), errors
+
+
+def _decode_blocks(blocks: Iterable[Block]) -> BundleIndex:
     keys: list[bytes] = []
     values: list[bytes] = []
-    for block_keys, block_values in table.iter_blocks():
+    for block_keys, block_values in blocks:
         keys += block_keys
         values += block_values
     if keys[:1] != [HEADER_KEY]:

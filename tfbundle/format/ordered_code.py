@@ -12,12 +12,16 @@ Source: TensorFlow ``tsl/lib/strings/ordered_code.cc``, ``core/util/saved_tensor
 
 from __future__ import annotations
 
+import re
+
 FULL_LENGTH = -1
 Extent = tuple[int, int]
 """Start and length along one dimension; length -1 spans all of it."""
 
 _NAME_END = b"\x00\x01"
 _ESCAPES = {0x00: b"\x00\xff", 0xFF: b"\xff\x00"}
+_ESCAPED = re.compile(b"\x00\xff|\xff\x00")
+_NAME = re.compile(b"\x00((?:[^\x00\xff]|\x00\xff|\xff\x00)*)\x00\x01")
 
 
 def encode_slice_key(name: bytes, extents: tuple[Extent, ...]) -> bytes:
@@ -38,7 +42,22 @@ def rename_slice_key(key: bytes, name: bytes) -> bytes:
         >>> rename_slice_key(encode_slice_key(b"w", ((0, 2),)), b"v") == encode_slice_key(b"v", ((0, 2),))
         True
     """
-    return encode_unsigned(0) + _escape(name) + key[key.index(_NAME_END) :]
+    found = _NAME.match(key)
+    rest = key[found.end(1) :] if found else b""
+    return encode_unsigned(0) + _escape(name) + rest
+
+
+def decode_slice_name(key: bytes) -> bytes | None:
+    r"""Return the name of the tensor that a slice's key is about, None if the key is not that of a slice.
+
+    Example:
+        >>> decode_slice_name(encode_slice_key(b"a\0\xff", ((0, 2),)))
+        b'a\x00\xff'
+    """
+    found = _NAME.match(key)
+    if found is None:
+        return None
+    return _ESCAPED.sub(lambda escape: escape[0][:1], found[1])
 
 
 def _escape(name: bytes) -> bytes:

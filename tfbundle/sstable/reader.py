@@ -18,6 +18,9 @@ from tfbundle.sstable.footer import FOOTER_NBYTES, BlockHandle, decode_footer, d
 ReadAt = Callable[[int, int], bytes]
 """``read_at(offset, nbytes)`` returns exactly that many bytes or raises."""
 
+Block = tuple[list[bytes], list[bytes]]
+"""Keys and values of a data block, in key order."""
+
 
 class _IndexedBlock(NamedTuple):
     separator: bytes  # at or above every key of the block, below every key of the next
@@ -55,21 +58,29 @@ class TableReader:
         except FormatError as error:
             raise error.add_path("", f"block {number}") from error
 
-    def iter_blocks(self) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    def iter_blocks(self) -> Iterator[Block]:
         """Yield the keys and the values of each block in key order, its checksum and order checked.
 
         Raises:
             FormatError: damage in a block, or keys that do not strictly ascend (TensorFlow would take the
                 first of two equal keys and lose an unsorted one).
         """
+        for block in self.iter_sound_blocks():
+            if isinstance(block, FormatError):
+                raise block
+            yield block
+
+    def iter_sound_blocks(self) -> Iterator[Block | FormatError]:
+        """Yield the keys and values of each block, or what is wrong with it; goes on after a damaged one."""
         previous: bytes | None = None
         for number, (separator, handle) in enumerate(self._blocks):
             try:
                 keys, values = decode_block(_read_block(self._read_at, handle, self._blocks_end))
                 _check_order(keys, previous, separator)
             except FormatError as error:
-                raise error.add_path("", f"block {number}") from error
-            yield keys, values
+                yield error.add_path("", f"block {number}")
+            else:
+                yield keys, values
             previous = separator
 
     def iter_rows(self) -> Iterator[Row]:
