@@ -72,6 +72,12 @@ def test_integers_are_exact(data: st.DataObject, atol: float) -> None:
         assert apart[tally.largest_absolute.where[0]] == pytest.approx(max(apart), rel=1e-15)
 
 
+def test_integers_of_both_signs() -> None:
+    tally = compare(np.array([-3, 3, -(2**63)], np.int64), np.array([3, -3, 2**63 - 1], np.int64))
+    assert (tally.num_different, tally.largest_absolute) == (3, Extreme(2.0**64, (2,)))
+    assert compare(np.array([-1], np.int64), np.array([2**64 - 1], np.uint64)).num_different == 1
+
+
 def test_relative_to_the_right_number() -> None:
     left, right = np.array([10, 1], np.float32), np.array([8, 2], np.float32)
     tally = compare(left, right, Tolerance(rtol=0.25))

@@ -3,8 +3,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
+
 from tests.support.commands import HOSTILE_NAMES, Command, write_hostile
-from tests.support.handmade import flip
+from tests.support.handmade import HandmadeBundle, flip, floats
+from tests.support.partitions import Piece, partitioned_bundle
 
 
 def test_sound(tfbundle: Command, source: str) -> None:
@@ -28,7 +31,9 @@ def test_likely_cause(tfbundle: Command, source: str) -> None:
     os.remove(f"{source}.data-00001-of-00002")
     found = tfbundle("verify", source)
     assert found.status == 1
-    assert found.output.splitlines()[-1].startswith("likely cause: a data file is missing")
+    _, *lines, last = found.output.splitlines()
+    assert [line.split(": ")[0] for line in lines] == ["  tensor 'dense/bias'", "  tensor 'labels'"]
+    assert last.startswith("likely cause: a data file is missing")
 
 
 def test_damaged_index(tfbundle: Command, source: str) -> None:
@@ -62,3 +67,14 @@ def test_hostile_names(tfbundle: Command, tmp_path: Path) -> None:
     assert found.status == 1
     assert len(found.output.splitlines()) == 1 + len(HOSTILE_NAMES) + 1 + 1
     assert len(tfbundle("verify", source, "--json").json["damages"]) == len(HOSTILE_NAMES) + 1
+
+
+def test_every_line_names_its_tensor(tfbundle: Command, tmp_path: Path) -> None:
+    """A slice is known by its tensor."""
+    rows = [Piece(((0, 1), (0, 3)), np.s_[0:1, 0:3]), Piece(((1, 1), (0, 3)), np.s_[1:2, 0:3])]
+    partitioned = partitioned_bundle("w", np.arange(6, dtype=np.float32).reshape(2, 3), 1, rows, [0, 0])
+    source = HandmadeBundle([*partitioned.tensors, floats("x", [1])]).write(tmp_path / "m")
+    flip(f"{source}.data-00000-of-00001", 12)
+    (line,) = tfbundle("verify", source).output.splitlines()[1:]
+    assert "tensor 'w', slice 1,1:0,3: Checksum does not match" in line
+    assert line.count("tensor") == 1

@@ -8,33 +8,12 @@ from typing import Any
 
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader, open_bundle
-from tfbundle.errors import (
-    BundleError,
-    BundleNotFoundError,
-    ChecksumError,
-    FormatError,
-    TruncatedError,
-)
+from tfbundle.bundle.soundness import Damage, check_rows, guess_cause
+from tfbundle.errors import FormatError
 from tfbundle.format.extents import describe_overlap, find_overlaps, sort_by_place
 from tfbundle.format.naming import key_to_name
 
 _MAX_OFFSET = 2**63 - 1
-_WRONG_STEP = "the index and the data files do not belong together: they are of different steps, or the copy is partial"
-
-
-@dataclass(frozen=True)
-class Damage:
-    """One thing that is wrong.
-
-    Attributes:
-        tensor: name of the tensor it concerns.
-        kind: name of the error's class.
-        message: the error itself, in one line.
-    """
-
-    tensor: str
-    kind: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -88,29 +67,14 @@ def verify(path: PathLike, /) -> VerifyReport:
         True
     """
     with open_bundle(path) as bundle:
-        nbytes, errors = _check_rows(bundle)
+        nbytes, errors = check_rows(bundle)
         damages = [Damage(name, type(error).__name__, str(error)) for name, error in errors.items()]
         if not bundle.is_v1:  # whose rows have no places
             damages += _find_overlaps(bundle)
         num_rows = len(bundle.index)
-        hint = _hint(list(errors.values()), num_rows)
+        hint = guess_cause(errors.values(), num_rows)
         num_tensors = num_rows if errors else len(bundle)
         return VerifyReport(bundle.prefix, num_tensors, bundle.index.header.num_shards, nbytes, tuple(damages), hint)
-
-
-def _check_rows(bundle: BundleReader) -> tuple[int, dict[str, BundleError]]:
-    """Check all rows: most of them in one sweep, and one by one what that did not find sound."""
-    rows = bundle.find_unconfirmed()
-    nbytes = int(bundle.index.scanned.size.sum()) - int(bundle.index.scanned.size[rows].sum())
-    errors: dict[str, BundleError] = {}
-    for row in rows.tolist():
-        name = key_to_name(bundle.index.keys_in_order[row])
-        try:
-            bundle.check_slices(name)
-            nbytes += bundle.check_payload(name)
-        except BundleError as error:
-            errors[name] = error
-    return nbytes, errors
 
 
 def _find_overlaps(bundle: BundleReader) -> Iterator[Damage]:
@@ -120,14 +84,3 @@ def _find_overlaps(bundle: BundleReader) -> Iterator[Damage]:
     for first, second in find_overlaps(columns, order[sane[order]]):
         name = key_to_name(bundle.index.keys_in_order[second])
         yield Damage(name, FormatError.__name__, describe_overlap(bundle.index, first, second))
-
-
-def _hint(errors: list[BundleError], num_rows: int) -> str:
-    """Guess the cause: where most of a bundle fails, the files are not each other's."""
-    missing = [error for error in errors if isinstance(error, BundleNotFoundError)]
-    if missing:
-        return "a data file is missing; copy it from where the index came from"
-    foreign = [error for error in errors if isinstance(error, (ChecksumError, TruncatedError))]
-    if len(foreign) > 1 and 2 * len(foreign) >= num_rows:
-        return _WRONG_STEP
-    return ""

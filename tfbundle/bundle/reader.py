@@ -25,7 +25,7 @@ from tfbundle.format.index import BundleIndex, decode_index
 from tfbundle.format.naming import index_filename, key_to_name, name_to_key
 from tfbundle.format.slices import check_covered, whole_box
 from tfbundle.sstable.checksum import unmask_crc32c
-from tfbundle.sstable.reader import open_table
+from tfbundle.sstable.reader import TableReader, open_table
 from tfbundle.storage.base import ReadableFile, Storage
 from tfbundle.storage.local import LocalStorage
 
@@ -397,10 +397,21 @@ def read_index(prefix: str, storage: Storage) -> BundleIndex:
         BundleNotFoundError: there is none.
         FormatError: it is damaged, or a Git LFS pointer.
     """
+    with opened_table(prefix, storage) as table:
+        return decode_index(table)
+
+
+@contextmanager
+def opened_table(prefix: str, storage: Storage) -> Iterator[TableReader]:
+    """Give the index table of the bundle with that prefix; errors are told with its path.
+
+    Raises:
+        BundleNotFoundError, FormatError: as ``read_index``.
+    """
     file = storage.open(index_filename(prefix))
     try:
         check_not_pointer(file)
-        return decode_index(open_table(file.read, file.nbytes))
+        yield open_table(file.read, file.nbytes)
     except FormatError as error:
         raise error.add_path(file.path) from error
     finally:

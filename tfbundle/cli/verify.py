@@ -10,6 +10,7 @@ from tfbundle.cli.status import DAMAGED, DONE
 
 if TYPE_CHECKING:
     from tfbundle.audit.verify import VerifyReport
+    from tfbundle.bundle.soundness import Damage
 
 _DESCRIPTION = """\
 Read every tensor and compare it with its checksum. Goes on after the first damaged tensor, and
@@ -53,6 +54,13 @@ def print_verdict(report: VerifyReport) -> None:
         return
     print(f"{escape(report.prefix)}: damaged: {len(report.damages):,} of {size}")
     for damage in report.damages:
-        print(f"  {escape(damage.message)}")
+        print(f"  {damage_line(damage)}")
     if report.hint:
         print(f"likely cause: {escape(report.hint)}")
+
+
+def damage_line(damage: Damage) -> str:
+    """Return what is wrong as one line that names the tensor, which errors about missing files do not."""
+    is_slice = damage.tensor.startswith("\0")  # whose key means nothing to people
+    is_named = is_slice or f"tensor {damage.tensor!r}" in damage.message
+    return escape(damage.message if is_named else f"tensor {damage.tensor!r}: {damage.message}")
