@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from tfbundle.conversion.replace import replace_tensor as replace_tensor
     from tfbundle.conversion.report import CastReport as CastReport
     from tfbundle.conversion.run import RunOptions as RunOptions
+    from tfbundle.conversion.salvage import SalvageReport as SalvageReport
+    from tfbundle.conversion.salvage import salvage as salvage
     from tfbundle.conversion.select import Selection as Selection
     from tfbundle.conversion.survey import stats as stats
     from tfbundle.errors import BundleError as BundleError
@@ -85,6 +87,7 @@ _HOMES = {
     "conversion.report": ("CastReport",),
     "conversion.replace": ("ReplaceReport", "replace_tensor"),
     "conversion.run": ("RunOptions",),
+    "conversion.salvage": ("SalvageReport", "salvage"),
     "conversion.select": ("Selection",),
     "conversion.survey": ("stats",),
     "format.state": ("CheckpointState",),

@@ -24,6 +24,7 @@ OPTIONS = {
     "show": "--where --all --json --debug SRC NAME",
     "verify": "--json --quiet --debug SRC",
     "diff": "--rtol --atol --only --ignore-dtype --bits --quick --all --json --quiet --debug A B",
+    "salvage": "--shards --max-shard-size --jobs --force --dry-run --json --quiet --debug SRC DST",
     "demo": "--json --force --debug DIR",
 }
 
@@ -103,6 +104,7 @@ def test_version(tfbundle: Command) -> None:
         ["show", "a"],
         ["verify", "--nope", "a"],
         ["diff", "a"],
+        ["salvage", "a"],
         ["diff", "a", "b", "--rtol", "much"],
     ],
 )

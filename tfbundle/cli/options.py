@@ -22,16 +22,19 @@ def add_layout_options(parser: Any) -> None:
     )
 
 
-def add_run_options(parser: Any) -> None:
-    """Add the options that say how a conversion runs."""
+_DRY_RUN = "say what would be done; read no payload, write nothing"
+
+
+def add_run_options(parser: Any, dry_run: str = _DRY_RUN) -> None:
+    """Add the options that say how a conversion runs; ``dry_run`` is the help of that option."""
     add_jobs_option(parser)
-    add_write_options(parser)
+    add_write_options(parser, dry_run)
 
 
-def add_write_options(parser: Any) -> None:
+def add_write_options(parser: Any, dry_run: str = _DRY_RUN) -> None:
     """Add the options of whatever writes a bundle, with one worker or many."""
     parser.add_argument("--force", action="store_true", help="replace a bundle that is at DST already")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done; read no payload, write nothing")
+    parser.add_argument("--dry-run", action="store_true", help=dry_run)
 
 
 def add_jobs_option(parser: Any) -> None:

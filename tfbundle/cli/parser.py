@@ -9,7 +9,7 @@ from importlib import import_module
 import tfbundle
 from tfbundle.cli.status import STATUS_HELP
 
-VERBS = ("halve", "cast", "merge", "average", "set", "ls", "show", "stats", "verify", "diff", "demo")
+VERBS = ("halve", "cast", "merge", "average", "set", "ls", "show", "stats", "verify", "diff", "salvage", "demo")
 """Modules beside this one."""
 
 _DESCRIPTION = """\
