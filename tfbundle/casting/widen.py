@@ -52,6 +52,19 @@ class WidenCaster(Caster):
     def _work(self) -> Bits:
         return np.empty(BLOCK_ELEMENTS, self._bits)
 
+    def widen(self, source: Bits, target: Bits) -> None:
+        """Cast at most ``BLOCK_ELEMENTS`` elements, as ``cast`` does but without statistics.
+
+        Example:
+            >>> target = np.empty(1, np.uint32)
+            >>> HalfWidener().widen(np.array([0.5], np.float16).view(np.uint16), target)
+            >>> target.view(np.float32)
+            array([0.5], dtype=float32)
+        """
+        magnitude = self._magnitude[: len(source)]
+        np.bitwise_and(source, self._no_sign, out=magnitude)
+        self._cast_magnitude(source, target, int(np.maximum.reduce(magnitude, initial=0)))
+
     def _cast_block(self, source: Bits, target: Bits, segments: Segments) -> None:
         magnitude = self._magnitude[: len(source)]
         np.bitwise_and(source, self._no_sign, out=magnitude)
@@ -138,6 +151,10 @@ class Bfloat16Widener(WidenCaster):
     def _widen(self, source: Bits, target: Bits) -> None:
         np.copyto(target, source)
         np.left_shift(target, _SHIFT_BFLOAT16, out=target)
+
+    def widen(self, source: Bits, target: Bits) -> None:
+        """Cast at most ``BLOCK_ELEMENTS`` elements, without statistics."""
+        self._widen(source, target)
 
     def _cast_magnitude(self, source: Bits, target: Bits, top: int) -> None:
         del top
