@@ -4,6 +4,9 @@ The difference of a float32 and a 16-bit float next to it is exact in float32, a
 Numbers are counted by exponent in pairs, so that one count takes the time of two, and one after the other, which often
 fall into the same bin, need not wait for each other.
 
+Measured at blocks of 262144 weights, on a busy machine, best of several runs, ns per element: 2.5 for float16, 1.9 for
+bfloat16, of which counting exponents takes 0.65, and widening 0.6 or 0.3.
+
 Source: P. H. Sterbenz, Floating-Point Computation, 1974: the difference of neighbours is exact.
 """
 
