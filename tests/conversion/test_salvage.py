@@ -187,14 +187,15 @@ def test_damaged_entry(source: str, tmp_path: Path, entry: bytes) -> None:
     assert list(lost(report)) == ["b/bias"]
 
 
-def write_blocks(source: str, damage: int) -> None:
-    """Write the index anew with two rows in each block, one of which is damaged."""
+def write_blocks(source: str, damage: int | None = None) -> None:
+    """Write the index anew with two rows in each block, one of which may be damaged."""
     rows = [
         (b"", BUNDLE.header),
         *sorted((each.name, each.placed(BUNDLE.offsets[each.name])) for each in BUNDLE.tensors),
     ]
     blocks = [(rows[at + 1][0], plain_block(rows[at : at + 2])) for at in range(0, 6, 2)]
-    blocks[damage] = (blocks[damage][0], b"?" * 8)
+    if damage is not None:
+        blocks[damage] = (blocks[damage][0], b"?" * 8)
     Path(f"{source}.index").write_bytes(assemble_table(blocks))
 
 
@@ -350,6 +351,45 @@ def test_object_graph_that_is_none(tmp_path: Path) -> None:
     report = salvage(source, tmp_path / "saved")
     assert any("could not be understood" in note for note in report.notes)
     assert tfbundle.load(tmp_path / "saved")[GRAPH].item() == b"\xff\xff"
+
+
+def test_object_graph_that_lists_nothing_lost_stays_byte_for_byte(tmp_path: Path) -> None:
+    """Even in an encoding that no writer would choose."""
+    child = bytes_field(2, b"a") + varint_field(1, 1)  # its fields turned around
+    graph = bytes_field(1, bytes_field(1, child)) + bytes_field(1, b"")
+    source = tf2_bundle(tmp_path / "m", graph)
+    flip(f"{source}.data-00000-of-00001", 0)
+    report = salvage(source, tmp_path / "saved")
+    assert tfbundle.load(report.target)[GRAPH].item() == graph
+    assert not any("graph" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("tensor", [floats(GRAPH, [1]), strings(GRAPH, [graph_proto(), b""]), strings(GRAPH, [])])
+def test_object_graph_of_another_kind(tmp_path: Path, tensor: HandmadeTensor) -> None:
+    source = HandmadeBundle([floats(f"b{VALUE}", [3]), floats("a", [1]), tensor]).write(tmp_path / "m")
+    flip(f"{source}.data-00000-of-00001", 0)
+    report = salvage(source, tmp_path / "saved")
+    assert any("could not be understood" in note for note in report.notes)
+    assert bundle_files(report.target) == HandmadeBundle([floats("a", [1]), tensor]).files()
+
+
+@given(st.data())
+def test_whatever_changes_in_the_index(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """No value is wrong, and no tensor is taken for another: what is saved is what was there."""
+    folder = tmp_path_factory.mktemp("salvage")
+    source = BUNDLE.write(folder / "model")
+    write_blocks(source)
+    originals = {name: value.tolist() for name, value in tfbundle.load(source).items()}
+    last = os.path.getsize(f"{source}.index") - 1
+    flip(f"{source}.index", data.draw(st.integers(0, last)), data.draw(st.integers(1, 255)))
+    try:
+        report = salvage(source, folder / "saved")
+    except FormatError:
+        assert not (folder / "saved.index").exists()
+        return
+    saved = values_of(report)
+    assert saved == {name: originals[name] for name in saved}
+    assert report.ok == (len(saved) == len(originals))
 
 
 # How it runs.
