@@ -72,6 +72,7 @@ def written(source: str, tmp_path: Path, selection: Selection, naming: Naming) -
         (Selection(), Naming(map={f"m/b{VALUE}": "x"}), {"x"}),
         (Selection(), Naming(map={f"m/b{VALUE}": "x", "m/a": "a"}), {GRAPH, COUNTER, "x", f"a{VALUE}"}),
         (Selection(), Naming(add_prefix="n/"), {GRAPH, COUNTER, f"n/m/a{VALUE}", f"n/m/b{VALUE}", "n/plain"}),
+        (Selection(), Naming(map={COUNTER: "c", "plain": "p"}), {"c", "p"}),
         (Selection(), Naming(map={"save_counter": "c"}), {GRAPH, f"c{VALUE}"}),
     ],
 )

@@ -52,7 +52,7 @@ def plan_edits(
             if name in left_out:
                 places.setdefault(Decision("drop", left_out[name]), []).append(at)
         decisions = decisions.replaced(places)
-    keys = {name_to_key(old): name_to_key(new) for old, new in renaming.names.items() if old not in left_out}
+    keys = {name_to_key(old): name_to_key(new) for old, new in renaming.names.items()}
     return decisions, Edits(keys, _edit_graph(bundle, names, renaming, {*dropped, *left_out}))
 
 
@@ -61,7 +61,7 @@ def _useless_bookkeeping(names: TensorNames, renaming: Renaming, gone: Collectio
     kept = {renaming.names.get(name, name) for name in names if name not in gone and name not in names.bookkeeping}
     if not kept or any(ATTRIBUTES in name for name in kept):
         return set()
-    return {name for name in names.bookkeeping if name in names and name not in gone}
+    return {name for name in names.bookkeeping if name in names and name not in gone and name not in renaming.names}
 
 
 def _edit_graph(

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tfbundle.bundle.payloads import WRONG_CHECKSUM
 from tfbundle.bundle.reader import BundleReader
 from tfbundle.casting.mean import Mean, has_mean
-from tfbundle.conversion.castable import Cast
-from tfbundle.conversion.join import Join, JoinSource, Stretch, iter_windows, row_axis
 from tfbundle.errors import ChecksumError, FormatError, UnsupportedError
 from tfbundle.format.dtypes import data_type
 from tfbundle.format.entries import BundleEntry
 from tfbundle.format.naming import index_filename, key_to_name
-from tfbundle.format.slices import check_covered, whole_box
+from tfbundle.format.slices import Box, check_covered, whole_box
+from tfbundle.format.windows import iter_windows
 from tfbundle.sstable.checksum import crc32c, mask_crc32c, unmask_crc32c
-from tfbundle.storage.buffers import Bytes
+from tfbundle.storage.buffers import WINDOW_NBYTES, Bytes
 
 
 class PartedTensor:
@@ -63,29 +65,28 @@ class PartedTensor:
             ChecksumError: a slice does not match its checksum, told after the last window.
         """
         self._crcs = dict.fromkeys(self._slices, 0)
-        for box, stretches in iter_windows(self._join()) if self.entry.num_elements else ():
-            elements = np.empty(box.sizes, self._dtype.storage)
-            for stretch in stretches:
-                elements[stretch.box.within(box)] = self._read(stretch).reshape(stretch.box.sizes)
+        for window in iter_windows(self.entry.shape, WINDOW_NBYTES // self._dtype.nbytes):
+            elements = np.empty(window.sizes, self._dtype.storage)
+            for key, box in zip(self._slices, self._boxes, strict=True):
+                shared = window.intersect(box)
+                if shared is not None:
+                    elements[shared.within(window)] = self._read(key, box, shared)
             yield elements.reshape(-1).view(np.uint8)
         self._check()
 
-    def _join(self) -> Join:
-        shape = self.entry.shape
-        num_rows = int(np.prod(shape[: row_axis(shape) + 1], dtype=object))
-        sources = tuple(JoinSource(0, 0, 0, box) for box in self._boxes)
-        same = Cast(self._dtype.number, self._dtype.number)
-        return Join(0, 0, 0, shape, (0, num_rows), sources, same, 1)
-
-    def _read(self, stretch: Stretch) -> np.ndarray[tuple[int], np.dtype[np.generic]]:
-        key = list(self._slices)[stretch.source]
+    def _read(self, key: bytes, box: Box, part: Box) -> NDArray[Any]:
+        """Read a part of a slice whose elements are neighbours there."""
         entry = self._slices[key]
-        values = np.empty(stretch.box.num_elements, self._dtype.storage)
-        offset = entry.offset + stretch.offset * self._dtype.nbytes
-        self._bundle.shards.open(entry.shard_id).read_into(offset, values.view(np.uint8).data)
-        self._crcs[key] = crc32c(values.view(np.uint8).data, self._crcs[key])
+        values = np.empty(part.sizes, self._dtype.storage)
+        data = values.reshape(-1).view(np.uint8).data
+        first = sum(
+            (start - origin) * stride
+            for start, origin, stride in zip(part.starts, box.starts, _strides(box.sizes), strict=True)
+        )
+        self._bundle.shards.open(entry.shard_id).read_into(entry.offset + first * self._dtype.nbytes, data)
+        self._crcs[key] = crc32c(data, self._crcs[key])
         if self._bundle.index.header.byteorder == "big" and self._dtype.swap > 1:
-            values.view(f"u{self._dtype.swap}").byteswap(inplace=True)
+            values.reshape(-1).view(f"u{self._dtype.swap}").byteswap(inplace=True)
         return values
 
     def _check(self) -> None:
@@ -94,6 +95,11 @@ class PartedTensor:
                 path, label = self._bundle.shards.path(entry.shard_id), self._bundle.index.label(key)
                 stored = unmask_crc32c(entry.crc32c)
                 raise ChecksumError(WRONG_CHECKSUM, path, label, entry.offset, stored, self._crcs[key])
+
+
+def _strides(sizes: tuple[int, ...]) -> list[int]:
+    """Return how many elements further the next index of each dimension is, in C order."""
+    return [math.prod(sizes[axis + 1 :]) for axis in range(len(sizes))]
 
 
 def iter_blended(tensors: Sequence[PartedTensor]) -> Iterator[tuple[Bytes, int | None]]:
