@@ -177,3 +177,10 @@ def mixture(seed: int, size: int, shares: dict[str, str]) -> Bits32:
 def assert_bits_equal(found: Bits, expected: Bits, source: Bits) -> None:
     wrong = np.flatnonzero(found != expected)
     assert not len(wrong), [(hex(source[at]), hex(found[at]), hex(expected[at]), int(at)) for at in wrong[:5]]
+
+
+def add_stats(*parts: CastStats) -> CastStats:
+    """Return the statistics of parts taken together, field by field."""
+    counts = ("elements", "overflow", "underflow", "subnormal", "inf", "nan")
+    sums: dict[str, Any] = {name: sum(getattr(part, name) for part in parts) for name in counts}
+    return CastStats(**sums, largest=max(part.largest for part in parts))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -49,11 +51,11 @@ def cast(
 @pytest.mark.parametrize("name", KNOWN)
 def test_known_values_of_both_signs(name: str) -> None:
     value, expected, counts = KNOWN[name]
-    bits = pattern(value)
+    bits, fields = pattern(value), dict[str, Any](counts)
     largest = 0.0 if counts.keys() & {"nan", "inf"} else float(value)
     found, stats = cast([bits, bits | 1 << 63], starts=(0, 1))
     assert [hex(result) for result in found] == [hex(expected), hex(expected | 1 << 31)]
-    assert stats == [CastStats(1, **counts, largest=largest)] * 2
+    assert stats == [CastStats(1, largest=largest, **fields)] * 2
 
 
 def test_known_values_beside_each_other() -> None:

@@ -7,27 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.casting.plain import add_stats
+from tfbundle.casting.deviation import Deviation, DeviationTable
 from tfbundle.casting.stats import CastStats, StatsTable
 
 counts = st.integers(0, 2**40)
 stats = st.builds(CastStats, counts, counts, counts, counts, counts, counts, st.floats(0, 1e38))
-
-
-def test_sum_adds_counts_and_keeps_the_largest() -> None:
-    left = CastStats(1, 2, 3, 4, 5, 6, 7.0)
-    right = CastStats(10, 20, 30, 40, 50, 60, 0.5)
-    assert left + right == CastStats(11, 22, 33, 44, 55, 66, 7.0)
-
-
-@given(stats)
-def test_nothing_is_neutral(some: CastStats) -> None:
-    assert some + CastStats() == CastStats() + some == some
-
-
-@given(stats, stats, stats)
-def test_order_and_grouping_do_not_matter(a: CastStats, b: CastStats, c: CastStats) -> None:
-    assert (a + b) + c == a + (b + c)
-    assert a + b == b + a
 
 
 @given(stats)
@@ -39,7 +24,8 @@ def fill(rows: list[CastStats]) -> StatsTable:
     table = StatsTable(len(rows))
     for number, row in enumerate(rows):
         for name, value in vars(row).items():
-            getattr(table, name)[number] = value
+            if name != "deviation":
+                getattr(table, name)[number] = value
     return table
 
 
@@ -59,7 +45,7 @@ class TestTable:
         assert [table[number] for number in range(3)] == list(table) == ROWS
         assert table[-1] == ROWS[-1]
         for stats in (table[0], next(iter(table)), table.total()):
-            assert [type(value) for value in vars(stats).values()] == [int] * 6 + [float]
+            assert [type(value) for value in vars(stats).values()] == [int] * 6 + [float, type(None)]
 
     def test_no_such_row(self) -> None:
         with pytest.raises(IndexError):
@@ -79,9 +65,9 @@ class TestTable:
         table = fill(rows)
         table.add(first, fill(others))
         for number, other in enumerate(others):
-            rows[first + number] += other
+            rows[first + number] = add_stats(rows[first + number], other)
         assert list(table) == rows
-        assert table.total() == sum(rows, CastStats())
+        assert table.total() == add_stats(CastStats(), *rows)
 
     @pytest.mark.parametrize("first", [-1, 2, 3])
     def test_what_does_not_fit(self, first: int) -> None:
@@ -95,3 +81,18 @@ class TestTable:
 
     def test_pickles(self) -> None:
         assert list(pickle.loads(pickle.dumps(fill(ROWS)))) == ROWS
+
+    def test_deviations_go_along(self) -> None:
+        part, table = fill(ROWS[:1]), fill(ROWS)
+        part.deviations = DeviationTable(1)
+        part.deviations.compared[0], part.deviations.max_absolute[0] = 2, 0.5
+        table.add(2, part)
+        table.add_at(np.array([0]), part)
+        for same in (table, pickle.loads(pickle.dumps(table))):
+            found = [row.deviation for row in same]
+            assert [row and (row.compared, row.max_absolute) for row in found] == [(2, 0.5), (0, 0.0), (2, 0.5)]
+            assert same[1].deviation == Deviation()
+            total = same.total().deviation
+            assert total is not None
+            assert (total.compared, total.max_absolute) == (4, 0.5)
+        assert fill(ROWS).total().deviation is None

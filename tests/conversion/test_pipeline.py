@@ -32,6 +32,7 @@ from tfbundle.conversion.pipeline import StepContext, StepResult, run_step
 from tfbundle.conversion.plan import Plan
 from tfbundle.conversion.planning import plan_conversion
 from tfbundle.conversion.steps import iter_steps
+from tfbundle.conversion.workspace import Treatment
 from tfbundle.errors import FormatError
 from tfbundle.storage.local import LocalStorage
 
@@ -197,7 +198,7 @@ def prepare(bundle: HandmadeBundle, folder: Path, step_nbytes: int = 1 << 20) ->
         )
     target = folder / "target"
     target.write_bytes(bytes(plan.shard_nbytes[0]))
-    return StepContext(LocalStorage(), (f"{source}.data-00000-of-00001",), (str(target),), "inf"), plan
+    return StepContext(LocalStorage(), (f"{source}.data-00000-of-00001",), (str(target),), Treatment("inf")), plan
 
 
 def run_all(context: StepContext, plan: Plan, executor: Executor | None) -> dict[int, Plain]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from tfbundle.casting.deviation import Deviation, DeviationTable
 
 _COUNTS = ("elements", "overflow", "underflow", "subnormal", "inf", "nan")
 _FIELDS = (*_COUNTS, "largest")
@@ -15,7 +19,7 @@ _FIELDS = (*_COUNTS, "largest")
 
 @dataclass(frozen=True)
 class CastStats:
-    """Counts over the elements of a tensor, or of a part of one; parts add up with ``+``.
+    """Counts over the elements of a tensor, or of a part of one.
 
     Attributes:
         elements: how many were cast.
@@ -25,10 +29,11 @@ class CastStats:
         inf: infinities that were there before.
         nan: NaN that were there before.
         largest: largest finite magnitude before the cast, 0.0 if there was none.
+        deviation: errors, and how the values are distributed; None where that was not measured.
 
     Example:
-        >>> (CastStats(elements=2, largest=1.0) + CastStats(elements=3, overflow=1, largest=7e4)).largest
-        70000.0
+        >>> CastStats(elements=3, overflow=1, largest=7e4).deviation is None
+        True
     """
 
     elements: int = 0
@@ -38,17 +43,7 @@ class CastStats:
     inf: int = 0
     nan: int = 0
     largest: float = 0.0
-
-    def __add__(self, other: CastStats) -> CastStats:
-        return CastStats(
-            self.elements + other.elements,
-            self.overflow + other.overflow,
-            self.underflow + other.underflow,
-            self.subnormal + other.subnormal,
-            self.inf + other.inf,
-            self.nan + other.nan,
-            max(self.largest, other.largest),
-        )
+    deviation: Deviation | None = None
 
 
 class StatsTable:
@@ -62,6 +57,7 @@ class StatsTable:
         inf: likewise.
         nan: likewise.
         largest: likewise; float64.
+        deviations: errors and distributions, of as many rows; None as long as none were measured.
 
     Args:
         num_rows: how many.
@@ -79,28 +75,30 @@ class StatsTable:
     def __init__(self, num_rows: int) -> None:
         self._counts = np.zeros((len(_COUNTS), num_rows), np.int64)
         self.largest = np.zeros(num_rows, np.float64)
+        self.deviations: DeviationTable | None = None
         self._name_columns()
 
     def _name_columns(self) -> None:
         self.elements, self.overflow, self.underflow, self.subnormal, self.inf, self.nan = self._counts
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self._counts, self.largest
+        return self._counts, self.largest, self.deviations
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self._counts, self.largest = state
+        self._counts, self.largest, self.deviations = state
         self._name_columns()
 
     def __len__(self) -> int:
         return len(self.elements)
 
     def __getitem__(self, row: int) -> CastStats:
-        fields: list[Any] = [getattr(self, name)[row].item() for name in _FIELDS]
-        return CastStats(*fields)
+        fields: dict[str, Any] = {name: getattr(self, name)[row].item() for name in _FIELDS}
+        return CastStats(**fields, deviation=None if self.deviations is None else self.deviations[row])
 
     def __iter__(self) -> Iterator[CastStats]:
         columns: list[list[Any]] = [getattr(self, name).tolist() for name in _FIELDS]
-        return (CastStats(*row) for row in zip(*columns, strict=True))
+        deviations = repeat(None, len(self)) if self.deviations is None else self.deviations
+        return (CastStats(*row) for row in zip(*columns, deviations, strict=True))
 
     def add(self, first_row: int, other: StatsTable) -> None:
         """Add another table's rows to as many of this one's.
@@ -117,15 +115,26 @@ class StatsTable:
             raise ValueError(f"{len(other)} rows from row {first_row} do not fit into {len(self)}")
         self._counts[:, rows] += other._counts
         np.maximum(self.largest[rows], other.largest, out=self.largest[rows])
+        if other.deviations is not None:
+            self._measured().add(first_row, other.deviations)
 
     def add_at(self, rows: NDArray[np.signedinteger[Any]], other: StatsTable) -> None:
         """Add each row of another table to a row of this one; the same row may be named more than once."""
         for name in _COUNTS:
             np.add.at(getattr(self, name), rows, getattr(other, name))
         np.maximum.at(self.largest, rows, other.largest)
+        if other.deviations is not None:
+            self._measured().add_at(rows, other.deviations)
+
+    def _measured(self) -> DeviationTable:
+        if self.deviations is None:
+            from tfbundle.casting.deviation import DeviationTable
+
+            self.deviations = DeviationTable(len(self))
+        return self.deviations
 
     def total(self) -> CastStats:
         """Return the sum of all rows."""
-        counts: list[Any] = [getattr(self, name).sum().item() for name in _COUNTS]
-        fields = [*counts, self.largest.max(initial=0).item()]
-        return CastStats(*fields)
+        fields: dict[str, Any] = {name: getattr(self, name).sum().item() for name in _COUNTS}
+        fields["largest"] = self.largest.max(initial=0).item()
+        return CastStats(**fields, deviation=None if self.deviations is None else self.deviations.total())

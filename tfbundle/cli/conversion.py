@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tfbundle.cli.naming import add_naming_options, read_naming
-from tfbundle.cli.options import add_layout_options, add_output_options, add_run_options, read_layout, read_run_options
-from tfbundle.cli.output import print_json
-from tfbundle.cli.report import print_summary
+from tfbundle.cli.options import add_layout_options, add_report_options, add_run_options, read_layout, read_run_options
+from tfbundle.cli.report import tell
 from tfbundle.cli.selection import add_selection_options, read_selection
 from tfbundle.cli.treatment import add_overflow_option, add_rule_option, add_slices_option, read_policy
 
@@ -28,7 +27,13 @@ def add_conversion_options(parser: argparse.ArgumentParser) -> None:
     add_slices_option(how)
     add_layout_options(how)
     add_run_options(how)
-    add_output_options(parser.add_argument_group("output"))
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--measure",
+        action="store_true",
+        help="tell errors and distributions of all that is cast, too, not only counts; takes up to twice as long",
+    )
+    add_report_options(output)
 
 
 def convert(verb: Callable[..., CastReport], options: argparse.Namespace) -> int:
@@ -42,8 +47,5 @@ def convert(verb: Callable[..., CastReport], options: argparse.Namespace) -> int
         layout=read_layout(options),
         options=read_run_options(options),
     )
-    if options.json:
-        print_json(report.to_dict())
-    elif not options.quiet:
-        print_summary(report)
+    tell(report, options)
     return 0

@@ -50,6 +50,14 @@ def add_output_options(parser: Any) -> None:
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
+def add_report_options(parser: Any) -> None:
+    """Add the options for what is told of the numbers."""
+    add_output_options(parser)
+    parser.add_argument(
+        "--report", metavar="FILE.html", help="write the report as a page for browsers, with histograms (measures, too)"
+    )
+
+
 def read_layout(options: argparse.Namespace) -> Layout:
     """Return the layout that the options ask for."""
     from tfbundle.conversion.layout import Layout, parse_nbytes
@@ -63,7 +71,13 @@ def read_run_options(options: argparse.Namespace) -> RunOptions:
     from tfbundle.conversion.run import RunOptions
 
     if_exists: IfExists = "replace" if options.force else "error"
-    return RunOptions(if_exists, getattr(options, "jobs", None), options.dry_run, read_progress(options))
+    return RunOptions(
+        if_exists,
+        getattr(options, "jobs", None),
+        options.dry_run,
+        getattr(options, "measure", False) or bool(getattr(options, "report", None)),
+        read_progress(options),
+    )
 
 
 def read_progress(options: argparse.Namespace) -> Progress:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING
 
-from tfbundle.cli.output import escape, format_nbytes, plural, print_table
+from tfbundle.cli.output import escape, format_nbytes, plural, print_json, print_table
 
 if TYPE_CHECKING:
     from tfbundle.conversion.decisions import Action
     from tfbundle.conversion.report import CastReport, TensorReport
 
 _MOST_ROWS = 10
+
+
+def tell(report: CastReport, options: argparse.Namespace) -> None:
+    """Print and write a report in the form that the options ask for."""
+    if options.report:
+        from tfbundle.conversion.page import write_page
+
+        write_page(options.report, report.to_dict())
+    if options.json:
+        print_json(report.to_dict())
+    elif not options.quiet:
+        print_summary(report)
+        if options.report:
+            print(f"report: {escape(options.report)}")
 
 
 def print_summary(report: CastReport) -> None:
@@ -60,18 +75,31 @@ def _print_numbers(report: CastReport) -> None:
         f"  numbers: {totals.elements:,} cast, largest magnitude {totals.largest:.6g}; {totals.overflow:,} overflowed, "
         f"{totals.underflow:,} became zero, {totals.subnormal:,} lost precision as subnormals"
     )
-    affected = report.tensors.find_affected()
-    if not affected:
+    if totals.inf or totals.nan:
+        print(f"  before the cast there were {totals.inf:,} infinities and {totals.nan:,} NaN")
+    if totals.deviation:
+        found = totals.deviation
+        print(f"  errors: at most {found.max_absolute:.3g}, {found.max_relative:.3g} relative; RMS {found.rms:.3g}")
+    worst = report.tensors.find_affected()
+    if not worst:
         return
-    head = ("    overflow", "to zero", "subnormal", "of", "largest", "tensor")
-    print_table([head, *(_number_row(report.tensors[at]) for at in affected[:_MOST_ROWS])], right=(0, 1, 2, 3, 4))
-    if len(affected) > _MOST_ROWS:
-        print(f"    and {plural(len(affected) - _MOST_ROWS, 'more tensor')}; --json lists them all")
+    errors = _ERROR_HEADS if totals.deviation else ()
+    head = ("    overflow", "to zero", "subnormal", "of", "largest", *errors, "tensor")
+    rows = [_number_row(report.tensors[at]) for at in worst[:_MOST_ROWS]]
+    print_table([head, *rows], right=range(len(head) - 1))
+    if len(worst) > _MOST_ROWS:
+        print(f"    and {plural(len(worst) - _MOST_ROWS, 'more tensor')}; --json lists them all")
+
+
+_ERROR_HEADS = ("max error", "relative", "RMS")
 
 
 def _number_row(tensor: TensorReport) -> tuple[str, ...]:
     stats = tensor.stats
     if stats is None:
-        return ("",) * 5 + (escape(tensor.name),)
+        raise ValueError("no numbers of a tensor that was not cast")
     counts = (stats.overflow, stats.underflow, stats.subnormal, stats.elements)
-    return (*(f"{count:,}" for count in counts), f"{stats.largest:.6g}", escape(tensor.name))
+    found = stats.deviation
+    errors = () if found is None else (found.max_absolute, found.max_relative, found.rms)
+    numbers = (f"{stats.largest:.6g}", *(f"{error:.3g}" for error in errors))
+    return (*(f"{count:,}" for count in counts), *numbers, escape(tensor.name))

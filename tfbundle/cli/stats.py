@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from tfbundle.cli.options import add_jobs_option, add_output_options, read_progress
-from tfbundle.cli.output import print_json
-from tfbundle.cli.report import print_summary
+from tfbundle.cli.options import add_jobs_option, add_report_options, read_progress
+from tfbundle.cli.report import tell
 from tfbundle.cli.selection import PATTERN_HELP, add_selection_options, read_selection
 from tfbundle.cli.treatment import add_rule_option, add_target_options, read_policy
 
@@ -40,7 +39,9 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     add_selection_options(which)
     add_rule_option(which)
     add_jobs_option(parser)
-    add_output_options(parser.add_argument_group("output"))
+    output = parser.add_argument_group("output")
+    output.add_argument("--counts", action="store_true", help="count only, which takes less time; measure no errors")
+    add_report_options(output)
     parser.set_defaults(run=run, on_overflow="inf")
 
 
@@ -53,10 +54,7 @@ def run(options: argparse.Namespace) -> int:
         options.source,
         policy=read_policy(options),
         selection=read_selection(options),
-        options=RunOptions(jobs=options.jobs, progress=read_progress(options)),
+        options=RunOptions(jobs=options.jobs, measure=not options.counts, progress=read_progress(options)),
     )
-    if options.json:
-        print_json(report.to_dict())
-    elif not options.quiet:
-        print_summary(report)
+    tell(report, options)
     return 0

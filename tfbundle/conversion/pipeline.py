@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tfbundle.casting.policy import OnOverflow
 from tfbundle.casting.stats import StatsTable
 from tfbundle.conversion.castable import Cast
 from tfbundle.conversion.join import Join, iter_windows
 from tfbundle.conversion.plan import Rows
 from tfbundle.conversion.steps import AnyStep, Run, Structure, Transform, Write
-from tfbundle.conversion.workspace import Workspace, swap_bytes, workspace
+from tfbundle.conversion.workspace import Treatment, Workspace, swap_bytes, workspace
 from tfbundle.errors import FormatError
 from tfbundle.format.dtypes import data_type
 from tfbundle.format.extents import iter_row_windows
@@ -72,13 +71,13 @@ class StepContext:
         storage: where both bundles are.
         sources: path of each source shard.
         targets: temporary path of each target shard; none where only the numbers are wanted.
-        on_overflow: what to do with values that do not fit.
+        treatment: how to cast.
     """
 
     storage: Storage
     sources: tuple[str, ...]
     targets: tuple[str, ...]
-    on_overflow: OnOverflow
+    treatment: Treatment
 
 
 def run_steps(
@@ -131,14 +130,14 @@ def run_step(context: StepContext, step: AnyStep) -> StepResult:
 
         if isinstance(step, Join):
             shards = sorted({source.shard_id for source in step.sources})
-            return _join({shard: open_source(shard) for shard in shards}, target, step, workspace(context.on_overflow))
+            return _join({shard: open_source(shard) for shard in shards}, target, step, workspace(context.treatment))
         if isinstance(step, Write):
             return _write(target, step)
         source = open_source(step.source_shard)
         result = StepResult([], [], [])
         for run in step.runs:
             if run.transform.structure is None:
-                _stream(source, target, run, workspace(context.on_overflow), result)
+                _stream(source, target, run, workspace(context.treatment), result)
             else:
                 _copy_structured(source, target, run, run.transform.structure, result)
         return result

@@ -149,12 +149,21 @@ class TensorReports(Sequence[TensorReport]):
         return CastStats() if self._stats is None else self._stats.total()
 
     def find_affected(self) -> list[int]:
-        """Return the positions of tensors whose numbers the cast changed beyond rounding, worst first."""
+        """Return the positions of tensors whose numbers the cast changed beyond rounding, worst first.
+
+        Where errors were measured, all in which there is one.
+        """
         stats = self._stats
         if stats is None:
             return []
-        found = np.flatnonzero(stats.overflow + stats.underflow + stats.subnormal)
-        worst = np.lexsort((stats.subnormal[found], stats.underflow[found], stats.overflow[found]))[::-1]
+        changed = stats.overflow + stats.underflow + stats.subnormal > 0
+        errors = np.zeros(len(stats))
+        if stats.deviations is not None:
+            errors = stats.deviations.max_relative
+            changed |= errors > 0
+        found = np.flatnonzero(changed)
+        counts = (stats.subnormal[found], stats.underflow[found], stats.overflow[found])
+        worst = np.lexsort((errors[found], *counts))[::-1]
         return [int(number) for number in found[worst]]
 
 

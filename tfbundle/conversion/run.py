@@ -14,6 +14,7 @@ from tfbundle.conversion.plan import Plan
 from tfbundle.conversion.progress import NoProgress, Progress
 from tfbundle.conversion.steps import iter_steps
 from tfbundle.conversion.workers import choose_num_workers, hired_workers
+from tfbundle.conversion.workspace import Treatment
 from tfbundle.format.naming import data_filename
 from tfbundle.storage.base import ReadableFile, Stage, Storage, staging
 
@@ -27,6 +28,7 @@ class RunOptions:
         jobs: number of workers; the output does not depend on it. None for one for each core, up to eight. They are
             forked processes where that is safe, else threads; a small checkpoint has one in any case.
         dry_run: decide and plan only; nothing is written and no payload is read.
+        measure: measure errors and distributions, too, not only counts; that may double the time of a conversion.
         progress: is told how far the run has come.
 
     Raises:
@@ -40,6 +42,7 @@ class RunOptions:
     if_exists: IfExists = "error"
     jobs: int | None = None
     dry_run: bool = False
+    measure: bool = False
     progress: Progress = field(default_factory=NoProgress)
 
     def __post_init__(self) -> None:
@@ -75,7 +78,9 @@ def carry_out(
     """
     with staging(storage, replace=options.if_exists == "replace") as stage:
         targets = _stage_shards(stage, prefix, plan)
-        context = StepContext(storage, tuple(source.path for source in sources), targets, on_overflow)
+        context = StepContext(
+            storage, tuple(source.path for source in sources), targets, Treatment(on_overflow, options.measure)
+        )
         ledger = _run(context, plan, sources, options)
         ledger.check_overflow(on_overflow)
         publish_bundle(stage, storage, prefix, plan.header, ledger.iter_index_rows(), options.if_exists)
@@ -90,7 +95,9 @@ def survey(
     Raises:
         ChecksumError, FormatError: a source is damaged, or changed meanwhile.
     """
-    context = StepContext(storage, tuple(source.path for source in sources), (), on_overflow)
+    context = StepContext(
+        storage, tuple(source.path for source in sources), (), Treatment(on_overflow, options.measure)
+    )
     return _run(context, plan, sources, options).stats
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 
 import numpy as np
 
@@ -87,7 +88,7 @@ def keep_overflowing(bundle: BundleReader, request: Request, plan: Plan, options
         bundle.open_shards(),
         bundle.storage,
         on_overflow=request.policy.on_overflow,
-        options=options,
+        options=replace(options, measure=False),
     )
     overflowing = np.flatnonzero(found.overflow).tolist()
     if not overflowing:

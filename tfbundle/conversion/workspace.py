@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING, NamedTuple
 
 from tfbundle.casting.caster import Caster
 from tfbundle.casting.casters import make_caster
@@ -12,6 +13,21 @@ from tfbundle.conversion.castable import Cast
 from tfbundle.format.dtypes import dtype_name
 from tfbundle.storage.buffers import WINDOW_NBYTES, Bytes, aligned_buffer, at_offset
 
+if TYPE_CHECKING:
+    from tfbundle.casting.meter import DeviationMeter
+
+
+class Treatment(NamedTuple):
+    """How values are cast, whatever their dtypes.
+
+    Attributes:
+        on_overflow: what to do with those that do not fit.
+        measure: whether errors and exponents are measured.
+    """
+
+    on_overflow: OnOverflow = "error"
+    measure: bool = False
+
 
 class Workspace:
     """Buffers that one worker uses over and over: memory touched for the first time costs more than the work on it.
@@ -19,12 +35,13 @@ class Workspace:
     Get one from ``workspace``. Not thread-safe.
     """
 
-    def __init__(self, on_overflow: OnOverflow) -> None:
-        self.on_overflow = on_overflow
+    def __init__(self, treatment: Treatment) -> None:
+        self.treatment = treatment
         self._source = aligned_buffer(WINDOW_NBYTES)
         self._target = aligned_buffer(WINDOW_NBYTES)
         self._whole: Bytes | None = None
         self._casters: dict[Cast, Caster] = {}
+        self._meters: dict[Cast, DeviationMeter] = {}
 
     def source(self, offset: int, nbytes: int) -> Bytes:
         """Return a buffer for bytes that are read at a file offset."""
@@ -52,13 +69,24 @@ class Workspace:
         source, target = (
             part.view(f"u{nbytes}") for part, nbytes in ((window, cast.source_nbytes), (output, cast.target_nbytes))
         )
-        return output, self._caster(cast).cast(source, target, [start // cast.source_nbytes for start in starts])
+        firsts = [start // cast.source_nbytes for start in starts]
+        stats = self._caster(cast).cast(source, target, firsts)
+        if self.treatment.measure:
+            stats.deviations = self._meter(cast).measure(source, target, firsts)
+        return output, stats
 
     def _caster(self, cast: Cast) -> Caster:
         if cast not in self._casters:
             names = dtype_name(cast.source), dtype_name(cast.target)
-            self._casters[cast] = make_caster(*names, self.on_overflow)
+            self._casters[cast] = make_caster(*names, self.treatment.on_overflow)
         return self._casters[cast]
+
+    def _meter(self, cast: Cast) -> DeviationMeter:
+        if cast not in self._meters:
+            from tfbundle.casting.meter import DeviationMeter
+
+            self._meters[cast] = DeviationMeter(dtype_name(cast.source), dtype_name(cast.target))
+        return self._meters[cast]
 
 
 def swap_bytes(window: Bytes, width: int) -> None:
@@ -70,9 +98,9 @@ def swap_bytes(window: Bytes, width: int) -> None:
 _local = threading.local()
 
 
-def workspace(on_overflow: OnOverflow) -> Workspace:
+def workspace(treatment: Treatment) -> Workspace:
     """Return this thread's workspace."""
     found: Workspace | None = getattr(_local, "workspace", None)
-    if found is None or found.on_overflow != on_overflow:
-        found = _local.workspace = Workspace(on_overflow)
+    if found is None or found.treatment != treatment:
+        found = _local.workspace = Workspace(treatment)
     return found
