@@ -58,8 +58,9 @@ def pieces_of(run: Run, offsets: NDArray[np.int64], parts: list[bytes]) -> Piece
 def table_of(rows: list[CastStats]) -> StatsTable:
     table = StatsTable(len(rows))
     for number, stats in enumerate(rows):
-        for field, value in asdict(replace(stats, deviation=None)).items():
-            getattr(table, field)[number] = value
+        for field, value in asdict(stats).items():
+            if field != "deviation":
+                getattr(table, field)[number] = value
     return table
 
 

@@ -77,11 +77,12 @@ def test_numbers_are_those_of_numpy(item: Item) -> None:
         return
     told = {tensor.name: tensor.stats for tensor in report.tensors if tensor.stats is not None}
     assert told.keys() == {name for name, tensor in item.tensors.items() if tensor.dtype == "float32"}
+    incomplete = {name for name in told if "Does not have sufficient" in (item.tensors[name].error or "")}
     with tfbundle.open(item.prefix) as bundle:
-        values = {name: bundle[name] for name in told}
-    for name, found in told.items():
-        check(name, found, values[name])
-    if values:
+        values = {name: bundle[name] for name in told if name not in incomplete}
+    for name, value in values.items():
+        check(name, told[name], value)
+    if values and not incomplete:
         check("total", report.totals, np.concatenate([value.reshape(-1) for value in values.values()]))
 
 

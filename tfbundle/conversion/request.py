@@ -51,18 +51,12 @@ class Request(NamedTuple):
         """
         names = read_names(bundle)
         decisions, edits = plan_edits(bundle, names, self.naming, decisions or self.decide(bundle, names))
-        return self._plan(bundle, decisions, edits)
+        return _plan(bundle, decisions, self.layout, edits)
 
     def plan_survey(self, bundle: BundleReader, decisions: Decisions) -> Plan:
         """Return a plan that leaves out all tensors that are not cast, to see what the cast does to the others."""
         others = np.flatnonzero(~decisions.are("cast")).tolist()
-        return self._plan(bundle, decisions.replaced({Decision("drop", "not cast"): others}), Edits())
-
-    def _plan(self, bundle: BundleReader, decisions: Decisions, edits: Edits) -> Plan:
-        if bundle.is_v1:
-            return plan_conversion(*pack_index(bundle.index), decisions, self.layout, edits)
-        shard_nbytes = [shard.nbytes for shard in bundle.open_shards()]
-        return plan_conversion(bundle.index, shard_nbytes, decisions, self.layout, edits)
+        return _plan(bundle, decisions.replaced({Decision("drop", "not cast"): others}), Layout("keep"), Edits())
 
     def decide(self, bundle: BundleReader, names: TensorNames) -> Decisions:
         """Decide what becomes of each tensor of a bundle, by its dtype and name.
@@ -79,3 +73,10 @@ class Request(NamedTuple):
         dtypes = bundle.index.columns.dtype[bundle.index.tensor_rows]
         state = find_optimizer_state(bundle, names.graph)
         return decide(names, dtypes, self.selection, self.policy, state)
+
+
+def _plan(bundle: BundleReader, decisions: Decisions, layout: Layout, edits: Edits) -> Plan:
+    if bundle.is_v1:
+        return plan_conversion(*pack_index(bundle.index), decisions, layout, edits)
+    shard_nbytes = [shard.nbytes for shard in bundle.open_shards()]
+    return plan_conversion(bundle.index, shard_nbytes, decisions, layout, edits)

@@ -58,7 +58,7 @@ def stats(
         (1, 1)
     """
     storage = LocalStorage()
-    request = Request(policy, selection, Naming(), Layout())
+    request = Request(policy, selection, Naming(), Layout("keep"))
     with open_bundle(source, storage=storage) as bundle, ExitStack() as stack:
         try:
             scratch = stack.enter_context(tempfile.TemporaryDirectory()) if bundle.is_v1 else ""
