@@ -3,7 +3,10 @@
 Layers, each importing only from those below it::
 
     cli, __main__
-    conversion   audit
+    conversion   blending   audit
+    reporting
+    streaming
+    choosing
     bundle
     format
     sstable   casting   storage   pb
@@ -25,6 +28,10 @@ if TYPE_CHECKING:
     from tfbundle.audit.differences import DiffReport as DiffReport
     from tfbundle.audit.verify import VerifyReport as VerifyReport
     from tfbundle.audit.verify import verify as verify
+    from tfbundle.blending.average import AverageReport as AverageReport
+    from tfbundle.blending.average import average as average
+    from tfbundle.blending.replace import ReplaceReport as ReplaceReport
+    from tfbundle.blending.replace import replace_tensor as replace_tensor
     from tfbundle.bundle.locate import latest as latest
     from tfbundle.bundle.reader import BundleReader as BundleReader
     from tfbundle.bundle.reader import TensorInfo as TensorInfo
@@ -36,21 +43,14 @@ if TYPE_CHECKING:
     from tfbundle.bundle.writer import save as save
     from tfbundle.casting.policy import CastPolicy as CastPolicy
     from tfbundle.casting.stats import CastStats as CastStats
-    from tfbundle.conversion.average import AverageReport as AverageReport
-    from tfbundle.conversion.average import average as average
+    from tfbundle.choosing.naming import Naming as Naming
+    from tfbundle.choosing.select import Selection as Selection
     from tfbundle.conversion.cast import cast as cast
     from tfbundle.conversion.halve import halve as halve
-    from tfbundle.conversion.layout import Layout as Layout
     from tfbundle.conversion.merge import MergeReport as MergeReport
     from tfbundle.conversion.merge import merge as merge
-    from tfbundle.conversion.naming import Naming as Naming
-    from tfbundle.conversion.replace import ReplaceReport as ReplaceReport
-    from tfbundle.conversion.replace import replace_tensor as replace_tensor
-    from tfbundle.conversion.report import CastReport as CastReport
-    from tfbundle.conversion.run import RunOptions as RunOptions
     from tfbundle.conversion.salvage import SalvageReport as SalvageReport
     from tfbundle.conversion.salvage import salvage as salvage
-    from tfbundle.conversion.select import Selection as Selection
     from tfbundle.conversion.survey import stats as stats
     from tfbundle.errors import BundleError as BundleError
     from tfbundle.errors import BundleExistsError as BundleExistsError
@@ -62,6 +62,9 @@ if TYPE_CHECKING:
     from tfbundle.errors import TruncatedError as TruncatedError
     from tfbundle.errors import UnsupportedError as UnsupportedError
     from tfbundle.format.state import CheckpointState as CheckpointState
+    from tfbundle.reporting.report import CastReport as CastReport
+    from tfbundle.streaming.layout import Layout as Layout
+    from tfbundle.streaming.run import RunOptions as RunOptions
 
     open = _open_bundle
     create = _create_bundle
@@ -79,16 +82,16 @@ _HOMES = {
     "casting.policy": ("CastPolicy",),
     "casting.stats": ("CastStats",),
     "conversion.cast": ("cast",),
-    "conversion.average": ("AverageReport", "average"),
+    "blending.average": ("AverageReport", "average"),
     "conversion.halve": ("halve",),
-    "conversion.layout": ("Layout",),
+    "streaming.layout": ("Layout",),
     "conversion.merge": ("MergeReport", "merge"),
-    "conversion.naming": ("Naming",),
-    "conversion.report": ("CastReport",),
-    "conversion.replace": ("ReplaceReport", "replace_tensor"),
-    "conversion.run": ("RunOptions",),
+    "choosing.naming": ("Naming",),
+    "reporting.report": ("CastReport",),
+    "blending.replace": ("ReplaceReport", "replace_tensor"),
+    "streaming.run": ("RunOptions",),
     "conversion.salvage": ("SalvageReport", "salvage"),
-    "conversion.select": ("Selection",),
+    "choosing.select": ("Selection",),
     "conversion.survey": ("stats",),
     "format.state": ("CheckpointState",),
     "errors": (

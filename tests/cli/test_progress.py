@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.commands import Command
 from tfbundle.cli.progress import BarProgress, LineProgress, terminal_progress
-from tfbundle.conversion.progress import NoProgress
+from tfbundle.streaming.progress import NoProgress
 
 
 class Terminal(io.StringIO):

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.browsing import Page, browsing
 from tests.support.reports import cast_tensor, make_report, plain_tensor
-from tfbundle.conversion.page import write_page
+from tfbundle.reporting.page import write_page
 
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>\u202e\udcff"
 SHOWN = HOSTILE[:-2] + r"\u202e\xff"

@@ -12,7 +12,7 @@ import pytest
 import tfbundle
 from tests.support.requirements import tensorflow
 from tfbundle.bundle.template import read_template
-from tfbundle.conversion.like import match_template
+from tfbundle.choosing.like import match_template
 from tfbundle.format.wanted import Wanted
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -17,10 +17,10 @@ from tests.support.handmade import numpy_cast
 from tests.support.partitions import Piece, partitioned_bundle, partitions
 from tests.support.requirements import tensorflow
 from tfbundle import Layout, RunOptions, halve
-from tfbundle.conversion.decisions import Decision, Decisions
-from tfbundle.conversion.join import Join, iter_windows, row_elements
-from tfbundle.conversion.planning import plan_conversion
-from tfbundle.conversion.steps import iter_steps
+from tfbundle.choosing.decisions import Decision, Decisions
+from tfbundle.streaming.join import Join, iter_windows, row_elements
+from tfbundle.streaming.planning import plan_conversion
+from tfbundle.streaming.steps import iter_steps
 
 Cut = tuple[tuple[int, ...], list[Piece]]
 
@@ -56,7 +56,7 @@ def test_join_and_keep(cut: Cut, window: int, step: int, jobs: int, data: st.Dat
     values = numbered(shape)
     expected = numpy_cast(values)
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("tfbundle.conversion.join.WINDOW_ELEMENTS", window)
+        monkeypatch.setattr("tfbundle.streaming.join.WINDOW_ELEMENTS", window)
         monkeypatch.setattr(
             "tfbundle.conversion.request.plan_conversion", partial(plan_conversion, step_nbytes=16 * step)
         )
@@ -80,7 +80,7 @@ def test_windows_cover_the_tensor_and_every_slice_in_order(cut: Cut, window: int
     shape, pieces = cut
     values = numbered(shape)
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("tfbundle.conversion.join.WINDOW_ELEMENTS", window)
+        monkeypatch.setattr("tfbundle.streaming.join.WINDOW_ELEMENTS", window)
         prefix = partitioned_bundle("w", values, 1, pieces, [0] * len(pieces)).write(f"{folder}/m")
         with tfbundle.open(prefix) as bundle:
             plan = plan_conversion(

@@ -15,7 +15,7 @@ from tfbundle.cli.options import (
 from tfbundle.cli.output import escape, format_nbytes, plural, print_json
 
 if TYPE_CHECKING:
-    from tfbundle.conversion.average import AverageReport
+    from tfbundle.blending.average import AverageReport
 
 _DESCRIPTION = """\
 Write the mean of checkpoints of one model, such as the last ones of a training run. Floats of any
@@ -68,7 +68,7 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Average, and print the report."""
-    from tfbundle.conversion.average import average
+    from tfbundle.blending.average import average
 
     report = average(
         options.sources,

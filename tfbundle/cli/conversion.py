@@ -13,7 +13,7 @@ from tfbundle.cli.selection import add_selection_options, read_selection
 from tfbundle.cli.treatment import add_overflow_option, add_rule_option, add_slices_option, read_policy
 
 if TYPE_CHECKING:
-    from tfbundle.conversion.report import CastReport
+    from tfbundle.reporting.report import CastReport
 
 
 def add_conversion_options(parser: argparse.ArgumentParser) -> None:

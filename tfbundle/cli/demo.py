@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     from tfbundle.cli.report import print_summary
     from tfbundle.cli.verify import print_verdict
     from tfbundle.conversion.halve import halve
-    from tfbundle.conversion.run import RunOptions
+    from tfbundle.streaming.run import RunOptions
 
     if_exists: IfExists = "replace" if options.force else "error"
     with _directory(options.directory) as directory:

@@ -57,7 +57,7 @@ def _match(patterns: list[str], bundle: BundleReader) -> Collection[str] | None:
     """Return the names that match; None where there are no patterns, which means all."""
     if not patterns:
         return None
-    from tfbundle.conversion.matching import match_names
+    from tfbundle.choosing.matching import match_names
 
     return match_names(patterns, bundle)
 

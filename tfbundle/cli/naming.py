@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tfbundle.conversion.naming import Naming
+    from tfbundle.choosing.naming import Naming
 
 NAMING_HELP = """\
 A tensor that --map lists gets the name it says. All others lose --strip-prefix, then --rename
@@ -58,8 +58,8 @@ def read_naming(options: argparse.Namespace) -> Naming:
     Raises:
         ValueError: the file that ``--map`` names is missing, or no map of names.
     """
+    from tfbundle.choosing.naming import Naming
     from tfbundle.cli.name_map import read_name_map
-    from tfbundle.conversion.naming import Naming
 
     if options.map is None and options.map_rest != "drop":
         raise ValueError("--map-rest says what becomes of tensors that --map does not list; there is no --map")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tfbundle.bundle.writer import IfExists
-    from tfbundle.conversion.layout import Layout
-    from tfbundle.conversion.progress import Progress
-    from tfbundle.conversion.run import RunOptions
+    from tfbundle.streaming.layout import Layout
+    from tfbundle.streaming.progress import Progress
+    from tfbundle.streaming.run import RunOptions
 
 
 def add_layout_options(parser: Any) -> None:
@@ -60,7 +60,7 @@ def add_report_options(parser: Any) -> None:
 
 def read_layout(options: argparse.Namespace) -> Layout:
     """Return the layout that the options ask for."""
-    from tfbundle.conversion.layout import Layout, parse_nbytes
+    from tfbundle.streaming.layout import Layout, parse_nbytes
 
     limit = parse_nbytes(options.max_shard_size) if options.max_shard_size else None
     return Layout(getattr(options, "slices", "join"), options.shards, limit)
@@ -68,7 +68,7 @@ def read_layout(options: argparse.Namespace) -> Layout:
 
 def read_run_options(options: argparse.Namespace) -> RunOptions:
     """Return how the options ask a conversion to run."""
-    from tfbundle.conversion.run import RunOptions
+    from tfbundle.streaming.run import RunOptions
 
     if_exists: IfExists = "replace" if options.force else "error"
     return RunOptions(

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from tfbundle.cli.output import format_nbytes
 
 if TYPE_CHECKING:
-    from tfbundle.conversion.progress import Progress
+    from tfbundle.streaming.progress import Progress
 
 _SECONDS_BETWEEN_LINES = 5.0
 
 
 def terminal_progress(*, quiet: bool) -> Progress:
     """Return what suits this run: nothing, a bar (``tqdm``, where it is installed), or lines."""
-    from tfbundle.conversion.progress import NoProgress
+    from tfbundle.streaming.progress import NoProgress
 
     if quiet:
         return NoProgress()

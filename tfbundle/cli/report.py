@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from tfbundle.cli.output import escape, format_nbytes, plural, print_json, print_table
 
 if TYPE_CHECKING:
-    from tfbundle.conversion.decisions import Action
-    from tfbundle.conversion.report import CastReport, TensorReport
+    from tfbundle.choosing.decisions import Action
+    from tfbundle.reporting.report import CastReport, TensorReport
 
 _MOST_ROWS = 10
 
@@ -17,7 +17,7 @@ _MOST_ROWS = 10
 def tell(report: CastReport, options: argparse.Namespace) -> None:
     """Print and write a report in the form that the options ask for."""
     if options.report:
-        from tfbundle.conversion.page import write_page
+        from tfbundle.reporting.page import write_page
 
         write_page(options.report, report.to_dict())
     if options.json:

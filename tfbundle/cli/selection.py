@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tfbundle.conversion.select import Selection
+    from tfbundle.choosing.select import Selection
 
 PATTERN_HELP = """\
 A pattern PAT is a shell glob in which * also matches /, or a regular expression after `re:`
@@ -44,7 +44,7 @@ def add_selection_options(group: Any) -> None:
 
 def read_selection(options: argparse.Namespace) -> Selection:
     """Return the selection that the options ask for."""
-    from tfbundle.conversion.select import Selection
+    from tfbundle.choosing.select import Selection
 
     return Selection(
         tuple(options.keep),

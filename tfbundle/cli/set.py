@@ -9,8 +9,8 @@ from tfbundle.cli.options import add_output_options
 from tfbundle.cli.output import escape, format_nbytes, plural, print_json
 
 if TYPE_CHECKING:
-    from tfbundle.conversion.fit import Allow
-    from tfbundle.conversion.replace import ReplaceReport
+    from tfbundle.blending.fit import Allow
+    from tfbundle.blending.replace import ReplaceReport
 
 _DESCRIPTION = """\
 Replace one tensor of a checkpoint by the array in a .npy file. Everything else stays as it is,
@@ -58,8 +58,8 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Replace the tensor, and say so."""
-    from tfbundle.conversion.npy import read_npy
-    from tfbundle.conversion.replace import replace_tensor
+    from tfbundle.blending.npy import read_npy
+    from tfbundle.blending.replace import replace_tensor
     from tfbundle.storage.local import LocalStorage
 
     if options.force and options.output is None:

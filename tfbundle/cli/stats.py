@@ -47,8 +47,8 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Look at the numbers, and print the report."""
-    from tfbundle.conversion.run import RunOptions
     from tfbundle.conversion.survey import stats
+    from tfbundle.streaming.run import RunOptions
 
     report = stats(
         options.source,

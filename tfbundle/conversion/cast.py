@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from tfbundle.bundle.beside import record_checkpoint, surroundings_notes
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import open_bundle
+from tfbundle.bundle.target import check_not_same
+from tfbundle.bundle.transcode import readable_bundle
 from tfbundle.bundle.writer import check_target, target_prefix
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.casting.stats import StatsTable
-from tfbundle.conversion.beside import record_checkpoint, surroundings_notes
-from tfbundle.conversion.layout import Layout
-from tfbundle.conversion.naming import Naming
-from tfbundle.conversion.report import CastReport, TensorReports
-from tfbundle.conversion.report_notes import UNKNOWN_OVERFLOW_NOTE, conversion_notes
+from tfbundle.choosing.naming import Naming
+from tfbundle.choosing.select import Selection
 from tfbundle.conversion.request import Request
-from tfbundle.conversion.run import RunOptions, carry_out
-from tfbundle.conversion.select import Selection
 from tfbundle.conversion.survey import keep_overflowing
-from tfbundle.conversion.target import check_not_same
-from tfbundle.conversion.transcode import readable_bundle
 from tfbundle.errors import FormatError
+from tfbundle.reporting.notes import UNKNOWN_OVERFLOW_NOTE, conversion_notes
+from tfbundle.reporting.report import CastReport, TensorReports
 from tfbundle.storage.local import LocalStorage
+from tfbundle.streaming.layout import Layout
+from tfbundle.streaming.run import RunOptions, carry_out
 
 
 def cast(

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from tfbundle.bundle.reader import BundleReader
-from tfbundle.conversion.decisions import NOT_SELECTED, Decision, Decisions
-from tfbundle.conversion.names import OBJECT_GRAPH, TensorNames
-from tfbundle.conversion.naming import Naming
-from tfbundle.conversion.plan import Edits
-from tfbundle.conversion.rename import Renaming, rename_tensors
+from tfbundle.choosing.decisions import NOT_SELECTED, Decision, Decisions
+from tfbundle.choosing.names import OBJECT_GRAPH, TensorNames
+from tfbundle.choosing.naming import Naming
+from tfbundle.choosing.rename import Renaming, rename_tensors
 from tfbundle.format.naming import OBJECT_GRAPH_KEY, name_to_key
 from tfbundle.format.object_graph import decode_object_graph, drop_values, rename_values
 from tfbundle.format.object_paths import ATTRIBUTES
 from tfbundle.format.strings import encode_strings
+from tfbundle.streaming.plan import Edits
 
 NO_OBJECTS = "no object has a value"
 """The reason given for an object graph that is left out because only names of TF1 remain."""

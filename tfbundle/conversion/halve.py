@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tfbundle.bundle.locate import PathLike
 from tfbundle.casting.policy import CastPolicy
+from tfbundle.choosing.naming import Naming
+from tfbundle.choosing.select import Selection
 from tfbundle.conversion.cast import cast
-from tfbundle.conversion.layout import Layout
-from tfbundle.conversion.naming import Naming
-from tfbundle.conversion.report import CastReport
-from tfbundle.conversion.run import RunOptions
-from tfbundle.conversion.select import Selection
+from tfbundle.reporting.report import CastReport
+from tfbundle.streaming.layout import Layout
+from tfbundle.streaming.run import RunOptions
 
 
 def halve(

@@ -13,16 +13,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
 
+from tfbundle.bundle.beside import record_checkpoint
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader, open_bundle
+from tfbundle.bundle.target import check_not_same
 from tfbundle.bundle.writer import check_target, publish_bundle, target_prefix
-from tfbundle.conversion.beside import record_checkpoint
-from tfbundle.conversion.decisions import Decision, Decisions
-from tfbundle.conversion.layout import Layout
-from tfbundle.conversion.plan import Plan
-from tfbundle.conversion.planning import plan_conversion
-from tfbundle.conversion.run import RunOptions, carry_out
-from tfbundle.conversion.target import check_not_same
+from tfbundle.choosing.decisions import Decision, Decisions
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.dtypes import dtype_name
 from tfbundle.format.entries import decode_entry, encode_entry
@@ -31,6 +27,10 @@ from tfbundle.format.naming import INDEX_SUFFIX, data_filename, index_filename, 
 from tfbundle.format.plain import encode_plain_entry
 from tfbundle.storage.base import ReadableFile, Storage, staging
 from tfbundle.storage.local import LocalStorage
+from tfbundle.streaming.layout import Layout
+from tfbundle.streaming.plan import Plan
+from tfbundle.streaming.planning import plan_conversion
+from tfbundle.streaming.run import RunOptions, carry_out
 
 Files = Literal["copy", "link", "move"]
 

@@ -7,19 +7,19 @@ from typing import NamedTuple
 import numpy as np
 
 from tfbundle.bundle.reader import BundleReader
+from tfbundle.bundle.transcode import pack_index
 from tfbundle.casting.policy import CastPolicy
-from tfbundle.conversion.deciding import decide
-from tfbundle.conversion.decisions import Decision, Decisions
+from tfbundle.choosing.deciding import decide
+from tfbundle.choosing.decisions import Decision, Decisions
+from tfbundle.choosing.likeness import decide_like
+from tfbundle.choosing.names import TensorNames
+from tfbundle.choosing.naming import Naming
+from tfbundle.choosing.optimizer import find_optimizer_state
+from tfbundle.choosing.select import Selection
 from tfbundle.conversion.edits import plan_edits, read_names
-from tfbundle.conversion.layout import Layout
-from tfbundle.conversion.likeness import decide_like
-from tfbundle.conversion.names import TensorNames
-from tfbundle.conversion.naming import Naming
-from tfbundle.conversion.optimizer import find_optimizer_state
-from tfbundle.conversion.plan import Edits, Plan
-from tfbundle.conversion.planning import plan_conversion
-from tfbundle.conversion.select import Selection
-from tfbundle.conversion.transcode import pack_index
+from tfbundle.streaming.layout import Layout
+from tfbundle.streaming.plan import Edits, Plan
+from tfbundle.streaming.planning import plan_conversion
 
 
 class Request(NamedTuple):

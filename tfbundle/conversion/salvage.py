@@ -8,18 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from tfbundle.bundle.beside import record_checkpoint
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader
 from tfbundle.bundle.soundness import Damage, check_rows, guess_cause, open_damaged
+from tfbundle.bundle.target import check_not_same
 from tfbundle.bundle.writer import check_target, target_prefix
-from tfbundle.conversion.beside import record_checkpoint
-from tfbundle.conversion.decisions import Decision, Decisions
-from tfbundle.conversion.layout import Layout
-from tfbundle.conversion.plan import Edits
-from tfbundle.conversion.planning import plan_conversion
+from tfbundle.choosing.decisions import Decision, Decisions
 from tfbundle.conversion.regroup import regroup
-from tfbundle.conversion.run import RunOptions, carry_out
-from tfbundle.conversion.target import check_not_same
 from tfbundle.errors import BundleError, FormatError
 from tfbundle.format.dtypes import STRING
 from tfbundle.format.index import BundleIndex
@@ -28,6 +24,10 @@ from tfbundle.format.object_graph import decode_object_graph, drop_values
 from tfbundle.format.ordered_code import decode_slice_name
 from tfbundle.format.strings import encode_strings
 from tfbundle.storage.local import LocalStorage
+from tfbundle.streaming.layout import Layout
+from tfbundle.streaming.plan import Edits
+from tfbundle.streaming.planning import plan_conversion
+from tfbundle.streaming.run import RunOptions, carry_out
 
 _GRAPH_LOST = "the object graph is lost: tf.train.Checkpoint restores nothing, tf.train.load_checkpoint reads by name"
 _GRAPH_LEFT = "the object graph could not be understood and still lists the values that are lost"

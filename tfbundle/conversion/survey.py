@@ -11,18 +11,18 @@ import numpy as np
 
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader, open_bundle
+from tfbundle.bundle.transcode import readable_bundle
 from tfbundle.casting.policy import CastPolicy
-from tfbundle.conversion.decisions import OVERFLOW, Decision
-from tfbundle.conversion.layout import Layout
-from tfbundle.conversion.naming import Naming
-from tfbundle.conversion.plan import Plan
-from tfbundle.conversion.report import CastReport, TensorReports
+from tfbundle.choosing.decisions import OVERFLOW, Decision
+from tfbundle.choosing.naming import Naming
+from tfbundle.choosing.select import Selection
 from tfbundle.conversion.request import Request
-from tfbundle.conversion.run import RunOptions, survey
-from tfbundle.conversion.select import Selection
-from tfbundle.conversion.transcode import readable_bundle
 from tfbundle.errors import FormatError
+from tfbundle.reporting.report import CastReport, TensorReports
 from tfbundle.storage.local import LocalStorage
+from tfbundle.streaming.layout import Layout
+from tfbundle.streaming.plan import Plan
+from tfbundle.streaming.run import RunOptions, survey
 
 
 def stats(
