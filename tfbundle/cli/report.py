@@ -54,7 +54,7 @@ def _action_lines(report: CastReport) -> list[tuple[str, str]]:
     ] or [("cast", "nothing")]
     labels: tuple[tuple[Action, str, str], ...] = (
         ("keep", "kept", ", ".join(tensors.list_dtypes("keep"))),
-        ("copy", "copied", "of other dtypes"),
+        ("copy", "copied", ""),
         ("drop", "dropped", ""),
     )
     for action, label, what in labels:
