@@ -78,8 +78,17 @@ def run_process(command: Sequence[str], environment: Mapping[str, str], output: 
 
 def _peak_nbytes(usage: resource.struct_rusage) -> int | None:
     """Return the child's peak, None where it may be the parent's."""
-    peak, own = usage.ru_maxrss * _RSS_UNIT, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
-    return peak if peak > own + _MARGIN_NBYTES else None
+    peak = usage.ru_maxrss * _RSS_UNIT
+    return peak if peak > _own_peak_nbytes() + _MARGIN_NBYTES else None
+
+
+def _own_peak_nbytes() -> int:
+    """Return the peak of this program: on Linux without that of the one that started it, which ``getrusage`` counts."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
 
 
 def _open_for_writing(descriptor: int, path: str) -> tuple[int, int, str, int, int]:
