@@ -13,28 +13,10 @@ and values that are subnormal as float32, which it takes for zero where float64 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from tfbundle.casting.bfloat16 import Bfloat16Caster
 from tfbundle.casting.caster import Caster
-from tfbundle.casting.chain import ChainCaster
-from tfbundle.casting.half import HalfCaster
-from tfbundle.casting.integers import IntegerCaster
 from tfbundle.casting.policy import OnOverflow
-from tfbundle.casting.single import SingleCaster
-from tfbundle.casting.widen import Bfloat16Widener, HalfWidener, SingleWidener
 from tfbundle.errors import UnsupportedError
 
-_FROM_SINGLE: dict[str, Callable[[OnOverflow], Caster]] = {
-    "float16": HalfCaster,
-    "bfloat16": Bfloat16Caster,
-    "float64": lambda _: SingleWidener(),
-}
-_TO_SINGLE: dict[str, Callable[[OnOverflow], Caster]] = {
-    "float16": lambda _: HalfWidener(),
-    "bfloat16": lambda _: Bfloat16Widener(),
-    "float64": SingleCaster,
-}
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
@@ -73,9 +55,40 @@ def make_caster(source: str, target: str, on_overflow: OnOverflow = "inf") -> Ca
         reason = "it is that already" if source == target else "floats become floats, and integers integers, only"
         raise UnsupportedError(f"cannot cast {source} to {target}: {reason}")
     if source in INTEGERS:
+        from tfbundle.casting.integers import IntegerCaster
+
         return IntegerCaster(source, target, on_overflow)
     if source == "float32":
-        return _FROM_SINGLE[target](on_overflow)
+        return _from_single(target, on_overflow)
     if target == "float32":
-        return _TO_SINGLE[source](on_overflow)
-    return ChainCaster(_TO_SINGLE[source]("clamp"), _FROM_SINGLE[target](on_overflow))
+        return _to_single(source, on_overflow)
+    from tfbundle.casting.chain import ChainCaster
+
+    return ChainCaster(_to_single(source, "clamp"), _from_single(target, on_overflow))
+
+
+# Most conversions need one caster: the others are not imported.
+
+
+def _from_single(target: str, on_overflow: OnOverflow) -> Caster:
+    if target == "float16":
+        from tfbundle.casting.half import HalfCaster
+
+        return HalfCaster(on_overflow)
+    if target == "bfloat16":
+        from tfbundle.casting.bfloat16 import Bfloat16Caster
+
+        return Bfloat16Caster(on_overflow)
+    from tfbundle.casting.widen import SingleWidener
+
+    return SingleWidener()
+
+
+def _to_single(source: str, on_overflow: OnOverflow) -> Caster:
+    if source == "float64":
+        from tfbundle.casting.single import SingleCaster
+
+        return SingleCaster(on_overflow)
+    from tfbundle.casting.widen import Bfloat16Widener, HalfWidener
+
+    return HalfWidener() if source == "float16" else Bfloat16Widener()

@@ -12,7 +12,6 @@ from tfbundle.casting.casters import FLOATS, INTEGERS, can_cast
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.choosing.castable import is_lossless, usual_sources
 from tfbundle.choosing.decisions import NOT_SELECTED, OPTIMIZER_STATE, Action, Decision, Decisions
-from tfbundle.choosing.matching import match_names
 from tfbundle.choosing.names import TensorNames, known_names
 from tfbundle.choosing.select import Selection
 from tfbundle.errors import UnsupportedError
@@ -44,7 +43,7 @@ def decide(
         Decision(action='copy', reason='int64', dtype=0)
     """
     check_castable(policy)
-    chosen = _Chosen.of(known_names(names), selection, policy)
+    chosen = _match_options(known_names(names), selection, policy)
     present = np.flatnonzero(np.bincount(dtypes, minlength=1)).tolist()
     by_dtype = {number: _decide_by_dtype(dtype_name(number), policy) for number in present}
     usual = Decisions.of(by_dtype[number] for number in present)
@@ -88,31 +87,31 @@ class _Chosen(NamedTuple):
     only: Mapping[str, str]
     rules: Mapping[str, tuple[str, str]]
 
-    @classmethod
-    def of(cls, names: TensorNames, selection: Selection, policy: CastPolicy) -> _Chosen:
-        rules: dict[str, tuple[str, str]] = {}
-        for pattern, dtype in policy.rules:
-            for name in match_names([pattern], names):
-                rules.setdefault(name, (pattern, dtype))
-        drop, keep, only = (
-            match_names(patterns, names) if patterns else {}
-            for patterns in (selection.drop, selection.keep, selection.only)
-        )
-        return cls(drop, _match_selected(selection, names), keep, only, rules)
-
     @property
     def any(self) -> bool:
         return bool(self.drop or self.keep or self.only or self.rules) or self.select is not None
 
 
-def _match_selected(selection: Selection, names: TensorNames) -> dict[str, str] | None:
-    """Return the tensors that are not left out, with what TensorFlow stores for itself; None if all are wanted."""
-    if not selection.select:
-        return None
-    found = match_names(selection.select, names)
-    if not found:
+_NOBODY = _Chosen({}, None, {}, {}, {})
+
+
+def _match_options(names: TensorNames, selection: Selection, policy: CastPolicy) -> _Chosen:
+    """Return the tensors that options name."""
+    if not (policy.rules or selection.drop or selection.select or selection.keep or selection.only):
+        return _NOBODY
+    from tfbundle.choosing.matching import match_names
+
+    rules: dict[str, tuple[str, str]] = {}
+    for pattern, dtype in policy.rules:
+        for name in match_names([pattern], names):
+            rules.setdefault(name, (pattern, dtype))
+    drop, selected, keep, only = (
+        match_names(patterns, names) for patterns in (selection.drop, selection.select, selection.keep, selection.only)
+    )
+    if selection.select and not selected:
         raise ValueError(f"--select {' '.join(selection.select)} selects none of the {len(names)} tensors")
-    return found | dict.fromkeys(names.bookkeeping, "")
+    stays = selected | dict.fromkeys(names.bookkeeping, "")  # what TensorFlow stores for itself
+    return _Chosen(drop, stays if selection.select else None, keep, only, rules)
 
 
 class _Asked(NamedTuple):

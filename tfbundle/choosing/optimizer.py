@@ -16,29 +16,25 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from tfbundle.format.object_graph import TrackableObject
 
-_SLOT = re.compile(
-    r"(?P<variable>.+)(?:"
+_SLOT = (
+    r"(?s)(?P<variable>.+)(?:"
     r"/(?:Adam|AdamW|LazyAdam|AdamWeightDecay|AdaMax|Adamax|Nadam|NadamOptimizer|AMSGrad|LAMB|LARS|Momentum|MomentumW"
     r"|RMSProp|Adagrad|AdagradDA|Adadelta|Ftrl|ProximalAdagrad|PowerSign|AddSign|Adafactor)(?:Optimizer)?(?:_\d+)?"
     r"|/(?:adam|lamb|lars)_(?:m|v)(?:_\d+)?"
     r"|_slot_(?:m|v|vr|vc)"
-    r")",
-    re.DOTALL,
+    r")"
 )
-_ACCUMULATED_POWER = re.compile(r"(?:.*/)?beta[12]_power(?:_\d+)?", re.DOTALL)
-_KERAS = re.compile(
-    r"(?:.*/)?(?:SGD|RMSprop|Adagrad|Adadelta|Adam|AdamW|Adamax|Nadam|Ftrl)(?:_\d+)?/(?P<rest>.+)", re.DOTALL
+_ACCUMULATED_POWER = r"(?s)(?:.*/)?beta[12]_power(?:_\d+)?"
+_KERAS = r"(?s)(?:.*/)?(?:SGD|RMSprop|Adagrad|Adadelta|Adam|AdamW|Adamax|Nadam|Ftrl)(?:_\d+)?/(?P<rest>.+)"
+_KERAS_SLOT = (
+    r"(?s)(?P<variable>.+)/(?:m|v|vhat|rms|mg|momentum|velocity|accumulator|linear|accum_grad|accum_var)(?:_\d+)?"
 )
-_KERAS_SLOT = re.compile(
-    r"(?P<variable>.+)/(?:m|v|vhat|rms|mg|momentum|velocity|accumulator|linear|accum_grad|accum_var)(?:_\d+)?",
-    re.DOTALL,
-)
-_HYPERPARAMETER = re.compile(
+_HYPERPARAMETER = (
     r"(?:iterations?|iter|decay|lr|learning_rate(?:_power)?|momentum|rho|beta(?:_[12])?|epsilon"
     r"|l[12]_regularization_strength)(?:_\d+)?"
 )
-_KERAS_WEIGHTS = re.compile(r"training(?:_\d+)?/[^/]+/Variable(?:_\d+)?")  # moments in TF1's Keras had no better name
-_OPTIMIZE_LOSS = re.compile(r"OptimizeLoss(?:_\d+)?/learning_rate")
+_KERAS_WEIGHTS = r"training(?:_\d+)?/[^/]+/Variable(?:_\d+)?"  # moments in TF1's Keras had no better name
+_OPTIMIZE_LOSS = r"OptimizeLoss(?:_\d+)?/learning_rate"
 
 _MARK = re.compile(
     "Ada|ada|AMS|LAMB|LARS|lamb|lars|Mom|RMS|SGD|Ftrl|Sign|_slot_|_power|OPTIMIZER_SLOT|/Variable|OptimizeLoss"
@@ -67,19 +63,19 @@ def find_optimizer_state(names: Collection[str], object_graph: Sequence[Trackabl
 
 
 def _is_state_by_name(name: str, names: Collection[str]) -> bool:
-    if _SLOT_KEY in name or _ACCUMULATED_POWER.fullmatch(name):
+    if _SLOT_KEY in name or re.fullmatch(_ACCUMULATED_POWER, name):
         return True
-    if (slot := _SLOT.fullmatch(name)) and any(tail in names for tail in _path_tails(slot["variable"])):
+    if (slot := re.fullmatch(_SLOT, name)) and any(tail in names for tail in _path_tails(slot["variable"])):
         return True
-    if (keras := _KERAS.fullmatch(name)) and _is_keras_state(keras["rest"], names):
+    if (keras := re.fullmatch(_KERAS, name)) and _is_keras_state(keras["rest"], names):
         return True
-    return bool(_KERAS_WEIGHTS.fullmatch(name) or _OPTIMIZE_LOSS.fullmatch(name))
+    return bool(re.fullmatch(_KERAS_WEIGHTS, name) or re.fullmatch(_OPTIMIZE_LOSS, name))
 
 
 def _is_keras_state(rest: str, names: Collection[str]) -> bool:
     """Judge what follows an optimizer's name in a path."""
-    slot = _KERAS_SLOT.fullmatch(rest)
-    return bool(_HYPERPARAMETER.fullmatch(rest) or (slot and slot["variable"] in names))
+    slot = re.fullmatch(_KERAS_SLOT, rest)
+    return bool(re.fullmatch(_HYPERPARAMETER, rest) or (slot and slot["variable"] in names))
 
 
 def _path_tails(path: str) -> Iterator[str]:

@@ -59,15 +59,19 @@ def read_naming(options: argparse.Namespace) -> Naming:
         ValueError: the file that ``--map`` names is missing, or no map of names.
     """
     from tfbundle.choosing.naming import Naming
-    from tfbundle.cli.name_map import read_name_map
 
     if options.map is None and options.map_rest != "drop":
         raise ValueError("--map-rest says what becomes of tensors that --map does not list; there is no --map")
+    names = None
+    if options.map is not None:
+        from tfbundle.cli.name_map import read_name_map
+
+        names = read_name_map(options.map)
     return Naming(
         tuple(options.rename),
         tuple(options.strip_prefix),
         options.add_prefix,
-        None if options.map is None else read_name_map(options.map),
+        names,
         options.map_rest,
         options.on_collision,
     )

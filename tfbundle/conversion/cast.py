@@ -13,7 +13,6 @@ from tfbundle.casting.stats import StatsTable
 from tfbundle.choosing.naming import Naming
 from tfbundle.choosing.select import Selection
 from tfbundle.conversion.request import Request
-from tfbundle.conversion.survey import keep_overflowing
 from tfbundle.errors import FormatError
 from tfbundle.reporting.notes import UNKNOWN_OVERFLOW_NOTE, conversion_notes
 from tfbundle.reporting.report import CastReport, TensorReports
@@ -84,6 +83,8 @@ def cast(
                     if readable is not bundle:  # string sizes are only known now, and so where data files end
                         plan = request.plan(readable)
                     if policy.on_overflow == "keep":
+                        from tfbundle.conversion.survey import keep_overflowing
+
                         plan = keep_overflowing(readable, request, plan, options)
                     check_target(prefix, plan.header.num_shards, options.if_exists, storage)
                     stats = carry_out(

@@ -11,7 +11,6 @@ from tfbundle.bundle.transcode import pack_index
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.choosing.deciding import decide
 from tfbundle.choosing.decisions import Decision, Decisions
-from tfbundle.choosing.likeness import decide_like
 from tfbundle.choosing.names import TensorNames
 from tfbundle.choosing.naming import Naming
 from tfbundle.choosing.optimizer import find_optimizer_state
@@ -69,6 +68,8 @@ class Request(NamedTuple):
         if self.selection.like:
             if self.policy.rules or self.policy.sources:
                 raise ValueError("--like settles every dtype; leave out --rule and --from")
+            from tfbundle.choosing.likeness import decide_like
+
             return decide_like(bundle, names, self.naming, self.selection.like)
         dtypes = bundle.index.columns.dtype[bundle.index.tensor_rows]
         state = find_optimizer_state(bundle, names.graph)

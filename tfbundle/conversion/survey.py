@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -57,6 +56,8 @@ def stats(
         >>> totals.overflow, totals.underflow
         (1, 1)
     """
+    import tempfile
+
     storage = LocalStorage()
     request = Request(policy, selection, Naming(), Layout("keep"))
     with open_bundle(source, storage=storage) as bundle, ExitStack() as stack:

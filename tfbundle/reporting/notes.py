@@ -75,4 +75,4 @@ def _cannot_stitch(plan: Plan, row: int) -> bool:
 
 
 def _name_dtypes(numbers: NDArray[np.uint8]) -> str:
-    return " or ".join(dtype_name(number) for number in np.unique(numbers).tolist())
+    return " or ".join(dtype_name(number) for number in np.flatnonzero(np.bincount(numbers)).tolist())

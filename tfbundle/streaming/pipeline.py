@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -63,8 +62,7 @@ class StepResult(NamedTuple):
     stats: list[tuple[Rows, StatsTable]]
 
 
-@dataclass(frozen=True)
-class StepContext:
+class StepContext(NamedTuple):
     """What every step needs to know; picklable.
 
     Attributes:

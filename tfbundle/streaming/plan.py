@@ -12,7 +12,7 @@ so that a million of them take neither long nor much memory.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -26,8 +26,10 @@ from tfbundle.format.slices import Box
 Rows = NDArray[np.intp]
 
 
-@dataclass(frozen=True)
-class Edits:
+_NOTHING: Mapping[bytes, bytes] = {}
+
+
+class Edits(NamedTuple):
     """What changes beside dtypes.
 
     Attributes:
@@ -35,8 +37,8 @@ class Edits:
         payloads: new payload of each tensor that gets another one, by its old key; neither cast nor partitioned.
     """
 
-    names: Mapping[bytes, bytes] = field(default_factory=dict)
-    payloads: Mapping[bytes, bytes] = field(default_factory=dict)
+    names: Mapping[bytes, bytes] = _NOTHING
+    payloads: Mapping[bytes, bytes] = _NOTHING
 
 
 class Slices(NamedTuple):
@@ -51,8 +53,7 @@ class Slices(NamedTuple):
     boxes: tuple[Box, ...]
 
 
-@dataclass(frozen=True)
-class Targets:
+class Targets(NamedTuple):
     """What becomes of each row, in columns; 0 for rows that are not written.
 
     Attributes:
@@ -70,7 +71,7 @@ class Targets:
     size: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)  # neither makes sense of arrays, and making them takes time
 class Plan:
     """The whole conversion; picklable.
 
