@@ -197,7 +197,7 @@ def _iter_index(bundle: BundleReader) -> Iterator[_IndexRow]:
     except FormatError as error:
         raise error.add_path(index_filename(bundle.prefix)) from error
     parts = (columns.head_nbytes, columns.shard_id, columns.offset, columns.size, columns.crc32c)
-    yield from map(_IndexRow, index.rows, index.rows.values(), *(part.tolist() for part in parts))
+    yield from map(_IndexRow, index.keys_in_order, index.values_in_order, *(part.tolist() for part in parts))
 
 
 def _unite_rows(prefix: str, key: bytes, first_value: bytes, second_value: bytes) -> bytes:
@@ -238,7 +238,7 @@ def _take_files(
     with staging(storage, replace=options.if_exists == "replace") as stage:
         for number, shard in enumerate(shards):
             stage.link(shard.path, data_filename(prefix, number, len(shards)))
-        publish_bundle(stage, storage, prefix, index.header, index.rows.items(), options.if_exists)
+        publish_bundle(stage, storage, prefix, index.header, index.iter_rows(), options.if_exists)
     if files == "move":
         for bundle in bundles:
             storage.remove(index_filename(bundle.prefix))

@@ -115,7 +115,7 @@ def salvage(
         _, errors = check_rows(bundle)
         lost = _find_lost_tensors(bundle.index, errors, index_is_whole=not lost_blocks)
         index, sources = regroup(bundle, _sound_rows(bundle.index, lost))
-        if not index.rows:
+        if not len(index):
             raise _nothing_left(bundle, [*lost.values(), *lost_blocks])
         is_whole = not (lost or lost_blocks)
         edits, notes = (Edits(), []) if is_whole else _edit_object_graph(bundle, index)
@@ -174,7 +174,7 @@ def _find_lost_tensors(
 def _sound_rows(index: BundleIndex, lost: Collection[str]) -> dict[bytes, bytes]:
     """Return the rows of all other tensors, slices included."""
     gone = {name_to_key(name) for name in lost}
-    return {key: value for key, value in index.rows.items() if key not in gone and decode_slice_name(key) not in gone}
+    return {key: value for key, value in index.iter_rows() if key not in gone and decode_slice_name(key) not in gone}
 
 
 def _edit_object_graph(bundle: BundleReader, saved: BundleIndex) -> tuple[Edits, list[str]]:

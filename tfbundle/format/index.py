@@ -63,6 +63,10 @@ class BundleIndex(Mapping[bytes, BundleEntry]):
         """The encoded entries by key; made when a key is first sought, since for a million it takes a while."""
         return dict(zip(self.keys_in_order, self.values_in_order, strict=True))
 
+    def iter_rows(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield keys and encoded entries, in order."""
+        return zip(self.keys_in_order, self.values_in_order, strict=True)
+
     def __getitem__(self, key: bytes) -> BundleEntry:
         data = self.rows[key]
         try:

@@ -107,7 +107,7 @@ class Ledger:
     def _iter_entries(self) -> Iterator[tuple[int, bytes]]:
         """Yield number and encoded entry of the rows that are written, in the source's key order."""
         plan, targets, columns = self._plan, self._plan.targets, self._plan.index.columns
-        keys, values, is_cast = plan.index.keys_in_order, plan.index.rows, plan.is_cast
+        values, is_cast = plan.index.values_in_order, plan.is_cast
         written = np.sort(targets.order)
         for start in range(0, len(written), _CHUNK_ROWS):
             rows = written[start : start + _CHUNK_ROWS]
@@ -118,7 +118,7 @@ class Ledger:
                 rows.tolist(), heads, dtypes, *(column.tolist() for column in numbers), strict=True
             ):
                 if head_nbytes:
-                    head = values[keys[row]][:head_nbytes]
+                    head = values[row][:head_nbytes]
                     yield row, encode_plain_entry(replace_dtype(head, dtype) if dtype else head, *place)
                 else:
                     yield row, encode_entry(self._edit_entry(row, *place))

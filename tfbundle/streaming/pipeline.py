@@ -192,7 +192,7 @@ def _stream(source: ReadableFile, target: StagedFile, run: Run, space: Workspace
             output, found = space.cast(cast, window, write_at, bounds[:-1])
             stats.add(first, found)
         if transform != _AS_IS:
-            add_row_crcs(output.data, [transform.resize(bound) for bound in bounds], first, written_crcs)
+            add_row_crcs(output.data, _resize_all(bounds, cast), first, written_crcs)
         target.write_at(write_at, output.data)
     ends = np.cumsum(run.sizes)
     read = Pieces(run.rows, run.source_offset + ends - run.sizes, run.sizes, np.array(read_crcs, np.uint32))
@@ -200,6 +200,14 @@ def _stream(source: ReadableFile, target: StagedFile, run: Run, space: Workspace
     result.written.append(read if transform == _AS_IS else _written_pieces(run, read, written_crcs))
     if cast:
         result.stats.append((run.rows, stats))
+
+
+def _resize_all(bounds: list[int], cast: Cast | None) -> list[int]:
+    """Return where in a window's result its rows begin and end."""
+    if cast is None:
+        return bounds
+    before, after = cast.source_nbytes, cast.target_nbytes
+    return [bound // before * after for bound in bounds]
 
 
 def _window_nbytes(cast: Cast | None) -> int:

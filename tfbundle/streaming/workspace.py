@@ -69,7 +69,8 @@ class Workspace:
         source, target = (
             part.view(f"u{nbytes}") for part, nbytes in ((window, cast.source_nbytes), (output, cast.target_nbytes))
         )
-        firsts = [start // cast.source_nbytes for start in starts]
+        width = cast.source_nbytes
+        firsts = [start // width for start in starts]
         stats = self._caster(cast).cast(source, target, firsts)
         if self.treatment.measure:
             stats.deviations = self._meter(cast).measure(source, target, firsts)
