@@ -31,7 +31,7 @@ def add_conversion_options(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--measure",
         action="store_true",
-        help="tell errors and distributions of all that is cast, too, not only counts; takes two or three times as long",
+        help="tell errors and distributions of all that is cast, too; takes two or three times as long",
     )
     add_report_options(output)
 

@@ -28,7 +28,7 @@ class RunOptions:
         jobs: number of workers; the output does not depend on it. None for one for each core, up to eight. They are
             forked processes where that is safe, else threads; a small checkpoint has one in any case.
         dry_run: decide and plan only; nothing is written and no payload is read.
-        measure: measure errors and distributions, too, not only counts; which takes two or three times as long.
+        measure: measure errors and distributions, too, not only counts; it takes two or three times as long.
         progress: is told how far the run has come.
 
     Raises:
