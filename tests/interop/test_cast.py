@@ -168,3 +168,29 @@ def test_widening_takes_smaller_windows(tf: Any, tmp_path: Path) -> None:
         target = tmp_path / f"wide{jobs}"
         cast(prefix, target, policy=CastPolicy("int64", ("uint8",)), options=RunOptions(jobs=jobs), layout=Layout())
         assert np.array_equal(restore(tf, target, "n", "int64").numpy(), values)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_all_patterns_of_16_bits_there_and_back(tf: Any, tmp_path: Path, dtype: str) -> None:
+    """To float32 and back: what was a number is the same, bit for bit; NaN stays NaN with its sign."""
+    patterns = np.arange(1 << 16, dtype=np.uint16)
+    prefix = save(tf, tmp_path / "m", w=tf.bitcast(patterns, dtype))
+    cast(prefix, tmp_path / "wide", policy=CastPolicy("float32"))
+    cast(tmp_path / "wide", tmp_path / "back", policy=CastPolicy(dtype))
+    wide = restore(tf, tmp_path / "wide", "w", "float32").numpy()
+    back = bits_of(tf, restore(tf, tmp_path / "back", "w", dtype))
+    is_nan = np.isnan(tf.bitcast(patterns, dtype).numpy().astype(np.float32))
+    assert np.array_equal(np.isnan(wide), is_nan)
+    assert np.array_equal(back[~is_nan], patterns[~is_nan])
+    assert np.isnan(tf.bitcast(back[is_nan], dtype).numpy().astype(np.float32)).all()
+    assert np.array_equal(back[is_nan] >> 15, patterns[is_nan] >> 15)
+
+
+def test_float32_to_bfloat16_and_back(tf: Any, tmp_path: Path) -> None:
+    values = np.random.default_rng(2).integers(0, 1 << 32, 100_000, np.uint32).view(np.float32)
+    values = values[np.isfinite(values) & (np.abs(values) >= 2.0**-126)]
+    prefix = save(tf, tmp_path / "m", w=tf.constant(values))
+    cast(prefix, tmp_path / "narrow", policy=CastPolicy("bfloat16", on_overflow="inf"))
+    cast(tmp_path / "narrow", tmp_path / "back", policy=CastPolicy("float32"))
+    expected = tf.cast(tf.cast(values, tf.bfloat16), tf.float32).numpy()
+    assert restore(tf, tmp_path / "back", "w", "float32").numpy().tobytes() == expected.tobytes()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 from typing import Any
 
 from tfbundle.cli.options import add_layout_options, add_output_options, add_run_options, read_layout, read_run_options
@@ -62,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         options=read_run_options(options),
     )
     if options.json:
-        print_json(asdict(report))
+        print_json(report.to_dict())
     elif not options.quiet:
         verb = "would write" if options.dry_run else "wrote"
         size = f"{plural(report.num_tensors, 'tensor')}, {format_nbytes(report.nbytes)}"

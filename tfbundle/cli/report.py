@@ -17,9 +17,7 @@ _MOST_ROWS = 10
 def tell(report: CastReport, options: argparse.Namespace) -> None:
     """Print and write a report in the form that the options ask for."""
     if options.report:
-        from tfbundle.reporting.page import write_page
-
-        write_page(options.report, report.to_dict())
+        report.write_page(options.report)
     if options.json:
         print_json(report.to_dict())
     elif not options.quiet:

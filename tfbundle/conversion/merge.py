@@ -10,8 +10,8 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, get_args
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, NamedTuple, get_args
 
 from tfbundle.bundle.beside import record_checkpoint
 from tfbundle.bundle.locate import PathLike
@@ -56,6 +56,10 @@ class MergeReport:
     num_shards: int
     nbytes: int
     notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain lists, dictionaries, text and numbers."""
+        return asdict(self)
 
 
 def merge(

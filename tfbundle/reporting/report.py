@@ -227,3 +227,13 @@ class CastReport:
             "tensors": [asdict(tensor) for tensor in self.tensors],
             "notes": list(self.notes),
         }
+
+    def write_page(self, path: str) -> None:
+        """Write the report as one page for browsers, with histograms where errors were measured; needs no network.
+
+        Raises:
+            OSError: writing failed, or something other than a file is at ``path``.
+        """
+        from tfbundle.reporting.page import write_page
+
+        write_page(path, self.to_dict())
