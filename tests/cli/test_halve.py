@@ -11,7 +11,7 @@ import pytest
 from tests.cli.conftest import BUNDLE
 from tests.support.commands import Command, write_hostile
 from tests.support.giant import write_giant
-from tests.support.handmade import HandmadeBundle, all_below, bundle_files, flip, floats, numpy_clamp
+from tests.support.handmade import HandmadeBundle, all_below, bundle_files, files_of, flip, floats, numpy_clamp
 from tests.support.processes import start_tfbundle
 from tfbundle import verify
 
@@ -184,3 +184,28 @@ def test_nothing_to_cast(tfbundle: Command, tmp_path: Path) -> None:
     assert RESTORE_NOTE not in found.output
     assert "numbers:" not in found.output
     assert os.path.getsize(f"{tmp_path / 'half'}.data-00000-of-00001") == 0
+
+
+def test_report_page(tfbundle: Command, source: str, tmp_path: Path) -> None:
+    page = tmp_path / "pages" / "half.html"
+    found = tfbundle("halve", source, tmp_path / "half", "--report", page)
+    assert (found.status, found.output.splitlines()[-1]) == (0, f"report: {page}")
+    assert "dense/<wbr>kernel" in page.read_text()
+    assert tfbundle("halve", source, tmp_path / "dry", "--report", page, "--dry-run", "--quiet").output == ""
+    assert "a dry run, nothing was written" in page.read_text()
+
+
+@pytest.mark.parametrize(("place", "status"), [("{0}", 3), ("{0}/model.index", 3), ("{0}/model.index/x.html", 7)])
+def test_report_in_a_bad_place_is_refused_before_anything_is_written(
+    tfbundle: Command, source: str, tmp_path: Path, place: str, status: int
+) -> None:
+    before = files_of(tmp_path)
+    page = place.format(os.path.dirname(source))
+    for verb in (["halve", source, tmp_path / "half"], ["stats", source]):
+        tfbundle(*verb, "--report", page).check_error(status, page.removesuffix("/x.html"))
+        assert files_of(tmp_path) == before
+
+
+def test_dry_run_measures_nothing(tfbundle: Command, source: str, tmp_path: Path) -> None:
+    found = tfbundle("halve", source, tmp_path / "half", "--dry-run", "--measure")
+    found.check_error(2, "--dry-run", "--measure", "tfbundle stats")

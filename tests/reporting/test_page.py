@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.support.reports import cast_tensor, make_report, plain_tensor
 from tfbundle.errors import BundleExistsError
-from tfbundle.reporting.page import format_page, iter_page, write_page
+from tfbundle.reporting.page import check_place, format_page, iter_page, write_page
 from tfbundle.reporting.page_data import iter_data
 
 
@@ -127,10 +127,10 @@ def test_nothing_is_left_of_a_page_that_fails(tmp_path: Path) -> None:
         write_page(str(tmp_path / "new" / "page.html"), broken)
     assert os.listdir(tmp_path) == []
     old = tmp_path / "page.html"
-    old.write_text("old")
+    old.write_text("<!DOCTYPE html>old")
     with pytest.raises(TypeError):
         write_page(str(old), broken)
-    assert old.read_text() == "old"
+    assert old.read_text() == "<!DOCTYPE html>old"
     assert os.listdir(tmp_path) == ["page.html"]
 
 
@@ -143,6 +143,29 @@ def test_what_is_no_file_stays(tmp_path: Path) -> None:
             write_page(str(path), make_report([]))
         assert isinstance(caught.value, OSError)
     assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+
+
+def test_file_of_another_kind_stays(tmp_path: Path) -> None:
+    path = tmp_path / "model.index"
+    for contents in (b"\0\0\x1a", b"<!doctype htm"):
+        path.write_bytes(contents)
+        for write in (check_place, lambda path: write_page(path, make_report([]))):
+            with pytest.raises(BundleExistsError, match="no HTML page"):
+                write(str(path))
+        assert path.read_bytes() == contents
+    path.write_bytes(b"")  # as mktemp makes it
+    write_page(str(path), make_report([]))
+    assert path.read_bytes().startswith(b"<!doctype html>")
+
+
+def test_place_is_checked_without_a_trace(tmp_path: Path) -> None:
+    check_place(str(tmp_path / "new" / "page.html"))
+    assert os.listdir(tmp_path) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        check_place(str(tmp_path / "file" / "page.html"))
+    with pytest.raises(BundleExistsError, match="no file"):
+        check_place(str(tmp_path))
 
 
 def test_trouble_with_the_machine_is_an_os_error(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tfbundle.cli.naming import add_naming_options, read_naming
 from tfbundle.cli.options import add_layout_options, add_report_options, add_run_options, read_layout, read_run_options
-from tfbundle.cli.report import tell
+from tfbundle.cli.report import check_place, tell
 from tfbundle.cli.selection import add_selection_options, read_selection
 from tfbundle.cli.treatment import add_overflow_option, add_rule_option, add_slices_option, read_policy
 
@@ -38,6 +38,11 @@ def add_conversion_options(parser: argparse.ArgumentParser) -> None:
 
 def convert(verb: Callable[..., CastReport], options: argparse.Namespace) -> int:
     """Do what a verb that casts and writes does in Python, and print the report."""
+    if options.dry_run and options.measure:
+        raise ValueError(
+            "--dry-run reads no payload, so that --measure has nothing to measure; tfbundle stats measures"
+        )
+    check_place(options)
     report = verb(
         options.source,
         options.target,

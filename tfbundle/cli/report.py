@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 _MOST_ROWS = 10
 
 
+def check_place(options: argparse.Namespace) -> None:
+    """Check that the report can be written where the options want it, before anything else is done.
+
+    Raises:
+        BundleExistsError, OSError: it cannot.
+    """
+    if options.report:
+        from tfbundle.reporting import page
+
+        page.check_place(options.report)
+
+
 def tell(report: CastReport, options: argparse.Namespace) -> None:
     """Print and write a report in the form that the options ask for."""
     if options.report:

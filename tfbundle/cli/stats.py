@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from tfbundle.cli.options import add_jobs_option, add_report_options, read_progress
-from tfbundle.cli.report import tell
+from tfbundle.cli.report import check_place, tell
 from tfbundle.cli.selection import PATTERN_HELP, add_selection_options, read_selection
 from tfbundle.cli.treatment import add_rule_option, add_target_options, read_policy
 
@@ -50,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
     from tfbundle.conversion.survey import stats
     from tfbundle.streaming.run import RunOptions
 
+    check_place(options)
     report = stats(
         options.source,
         policy=read_policy(options),

@@ -15,6 +15,7 @@ import hashlib
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from functools import cache
 from typing import Any
 
@@ -24,6 +25,7 @@ from tfbundle.reporting.page_text import format_labels, format_parts
 from tfbundle.storage.base import Storage, staging
 from tfbundle.storage.local import LocalStorage
 
+_START = b"<!doctype html>"
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 _INDENT = re.compile(r"^ *(?://|/\*\*).*\n|^ +", re.MULTILINE)
 _SPACE = re.compile(r"\s*([{};,])\s*|(?<=[a-z]:) ")
@@ -80,7 +82,7 @@ def write_page(path: str, report: Mapping[str, Any], /, *, storage: Storage | No
         storage: where files live; the local file system by default.
 
     Raises:
-        BundleExistsError: there is something at ``path`` that is no file, such as a directory or a device.
+        BundleExistsError: what is at ``path`` is no page: a directory, a device, a file of another kind.
         OSError: the machine refuses.
 
     Example:
@@ -93,7 +95,7 @@ def write_page(path: str, report: Mapping[str, Any], /, *, storage: Storage | No
         ['report.html']
     """
     storage = storage or LocalStorage()
-    _check_place(storage, path)
+    _check_replaceable(storage, path)
     with staging(storage, replace=True) as stage:
         file, end = stage.create(path), 0
         for piece in iter_page(report):
@@ -103,13 +105,34 @@ def write_page(path: str, report: Mapping[str, Any], /, *, storage: Storage | No
         stage.publish(path)
 
 
-def _check_place(storage: Storage, path: str) -> None:
+def check_place(path: str, /, *, storage: Storage | None = None) -> None:
+    """Check that a page can be written to a file, before the work that it is to tell of.
+
+    Raises:
+        BundleExistsError, OSError: as ``write_page``.
+
+    Example:
+        >>> check_place("/")
+        Traceback (most recent call last):
+        tfbundle.errors.BundleExistsError: /: there is something that is no file, and a report does not replace it
+    """
+    storage = storage or LocalStorage()
+    _check_replaceable(storage, path)
+    with staging(storage, replace=True) as stage:
+        stage.create(path)
+
+
+def _check_replaceable(storage: Storage, path: str) -> None:
+    """Check that nothing is there, or another page: a slip must not cost a checkpoint."""
     try:
-        storage.open(path).close()
+        with closing(storage.open(path)) as file:
+            start = file.read(0, min(len(_START), file.nbytes))
     except (BundleNotFoundError, PermissionError):
-        pass  # nothing is there, or a file that can be replaced though not read
+        return  # nothing is there, or a file that can be replaced though not read
     except UnsupportedError:
         raise BundleExistsError("there is something that is no file, and a report does not replace it", path) from None
+    if start.lower() not in (b"", _START):
+        raise BundleExistsError("there is a file that is no HTML page, and a report does not replace it", path)
 
 
 @cache

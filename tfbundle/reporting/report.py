@@ -232,7 +232,7 @@ class CastReport:
         """Write the report as one page for browsers, with histograms where errors were measured; needs no network.
 
         Raises:
-            OSError: writing failed, or something other than a file is at ``path``.
+            OSError: writing failed, or what is at ``path`` is no page.
         """
         from tfbundle.reporting.page import write_page
 
