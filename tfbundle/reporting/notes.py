@@ -13,23 +13,22 @@ from tfbundle.streaming.plan import Plan
 
 _RESTORE_NOTE = "TensorFlow never casts on restore: variables that read the {0} tensors must be {0} themselves"
 _JOINED_NOTE = (
-    "{1} partitioned tensors were joined: a {0} graph without partitions restores them; TensorFlow cannot cut {0} "
-    "slices out of them, so for a graph with the same partitions use --slices keep"
+    "{1} joined: a {0} graph without partitions restores {2}; TensorFlow cannot cut {0} "
+    "slices out of {2}, so for a graph with the same partitions use --slices keep"
 )
 _KEPT_NOTE = (
-    "{1} partitioned tensors keep their slices: a {0} graph with the same partitions restores them; TensorFlow cannot "
+    "{1}: a {0} graph with the same partitions restores {2}; TensorFlow cannot "
     "put {0} slices together, so for any other graph use --slices join"
 )
 _OPTIMIZER_NOTE = (
-    "optimizer state stays {1}: an optimizer that keeps {1} slots restores it; one that has {0} slots, as that of a "
-    "pure {0} Keras model, needs --optimizer cast, or drop and a fresh start"
+    "optimizer state stays {1}: an optimizer that keeps {1} {2} restores it; one that has {0} {2}{3} "
+    "needs --optimizer cast, or drop and a fresh start"
 )
-_OVERFLOW_NOTE = (
-    "{0} tensors keep their dtype, since some of their values would overflow; to find them, the source was read twice"
-)
+_PURE_NOTE = ", as that of a pure {0} Keras model,"
+_OVERFLOW_NOTE = "{0}, since some of {1} values would overflow; to find {2}, the source was read twice"
 UNKNOWN_OVERFLOW_NOTE = "--dry-run reads no payload: which tensors --on-overflow keep would leave is not known yet"
+_NARROW = ("float16", "bfloat16")
 _MOST_NAMES = 5
-_GRAPH_NOTE = "the object graph was rewritten: it no longer lists what was dropped, and has the new names"
 
 
 def conversion_notes(plan: Plan, to: str) -> list[str]:
@@ -45,19 +44,37 @@ def conversion_notes(plan: Plan, to: str) -> list[str]:
         targets = _name_dtypes(decisions.dtypes[decisions.are("cast")])
         notes.append(_RESTORE_NOTE.format(targets))
         if plan.joined:
-            notes.append(_JOINED_NOTE.format(targets, len(plan.joined)))
-        if kept := sum(is_cast[row] and row not in plan.joined and _cannot_stitch(plan, row) for row in plan.slices):
-            notes.append(_KEPT_NOTE.format(targets, kept))
+            joined = _count(len(plan.joined), "partitioned tensor was", "partitioned tensors were")
+            notes.append(_JOINED_NOTE.format(_name_targets(plan, sorted(plan.joined)), *joined))
+        if kept := [
+            row for row in plan.slices if is_cast[row] and _cannot_stitch(plan, row) and row not in plan.joined
+        ]:
+            keep = _count(len(kept), "partitioned tensor keeps its slices", "partitioned tensors keep their slices")
+            notes.append(_KEPT_NOTE.format(_name_targets(plan, kept), *keep))
     notes += _list_left_out(plan)
     state = decisions.are("keep", OPTIMIZER_STATE)
     if state.any():
         sources = _name_dtypes(plan.index.columns.dtype[plan.tensor_rows[state]])
-        notes.append(_OPTIMIZER_NOTE.format(to, sources))
-    if kept := int(decisions.are("keep", OVERFLOW).sum()):
-        notes.append(_OVERFLOW_NOTE.format(kept))
+        what = "counters" if "int" in to else "slots"
+        notes.append(_OPTIMIZER_NOTE.format(to, sources, what, _PURE_NOTE.format(to) if to in _NARROW else ""))
+    if count := int(decisions.are("keep", OVERFLOW).sum()):
+        its = "its" if count == 1 else "their"
+        found, them = _count(count, "tensor keeps its dtype", "tensors keep their dtype")
+        notes.append(_OVERFLOW_NOTE.format(found, its, them))
     if OBJECT_GRAPH_KEY in plan.edits.payloads:
-        notes.append(_GRAPH_NOTE)
+        notes.append(_describe_graph(plan))
     return notes
+
+
+def _describe_graph(plan: Plan) -> str:
+    changes = ["no longer lists what was dropped"] if plan.decisions.are("drop").any() else []
+    changes += ["has the new names"] if plan.edits.names else []
+    return f"the object graph was rewritten: it {', and '.join(changes)}"
+
+
+def _count(number: int, one: str, many: str) -> tuple[str, str]:
+    """Return a number with the words that go with it, and the pronoun."""
+    return (f"1 {one}", "it") if number == 1 else (f"{number} {many}", "them")
 
 
 def _list_left_out(plan: Plan) -> list[str]:
@@ -67,11 +84,15 @@ def _list_left_out(plan: Plan) -> list[str]:
         return []
     names = ", ".join(key_to_name(plan.index.keys_in_order[row]) for row in extra[:_MOST_NAMES])
     more = f" and {len(extra) - _MOST_NAMES} more" if len(extra) > _MOST_NAMES else ""
-    return [f"left out, since --like lacks them: {names}{more}"]
+    return [f"left out, since --like lacks {'it' if len(extra) == 1 else 'them'}: {names}{more}"]
 
 
 def _cannot_stitch(plan: Plan, row: int) -> bool:
     return not can_stitch(dtype_name(int(plan.targets.dtype[row])))
+
+
+def _name_targets(plan: Plan, rows: list[int]) -> str:
+    return _name_dtypes(plan.targets.dtype[rows])
 
 
 def _name_dtypes(numbers: NDArray[np.uint8]) -> str:
