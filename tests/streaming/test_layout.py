@@ -59,6 +59,11 @@ def test_what_is_no_size(text: str) -> None:
         parse_nbytes(text)
 
 
+def test_size_beyond_all_numbers() -> None:
+    with pytest.raises(ValueError, match="so many digits"):
+        parse_nbytes("9" * 300 + "TB")
+
+
 @pytest.mark.parametrize(
     "options", [{"slices": "melt"}, {"shards": 0}, {"max_shard_nbytes": 0}, {"shards": 2, "max_shard_nbytes": 5}]
 )

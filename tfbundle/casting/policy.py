@@ -20,9 +20,9 @@ class CastPolicy:
         rules: (pattern, dtype) pairs: a tensor that matches becomes that dtype whatever ``to`` and ``sources`` say; the
             first pair that matches counts. Patterns are those of ``Selection``.
         on_overflow: for finite values that the target dtype cannot hold: ``"error"`` refuses the whole conversion,
-            ``"inf"`` stores an infinity as ``tf.cast`` does, ``"clamp"`` stores the largest finite value (of integers:
-            largest or smallest) in its place, ``"keep"`` leaves the tensor in its dtype, for which the source is read
-            twice. Infinities and NaN that are there already stay what they are.
+            ``"inf"`` stores an infinity (of integers: the low bits), as ``tf.cast`` does, ``"clamp"`` stores the
+            largest finite value (of integers: largest or smallest) in its place, ``"keep"`` leaves the tensor in its
+            dtype, for which the source is read twice. Infinities and NaN that are there already stay what they are.
 
     Raises:
         ValueError: no such choice.

@@ -68,6 +68,8 @@ def check_castable(policy: CastPolicy) -> None:
         if name not in (*FLOATS, *INTEGERS):
             raise ValueError(f"no cast to or from {name!r}; there are {', '.join((*FLOATS, *INTEGERS))}")
     for source in policy.sources:
+        if source == policy.to:
+            raise ValueError(f"--from {source} is what --to says already: nothing would be cast")
         if not can_cast(source, policy.to):
             raise ValueError(f"no cast from {source} to {policy.to}: only floats to floats, integers to integers")
 

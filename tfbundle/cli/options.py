@@ -18,6 +18,7 @@ def add_layout_options(parser: Any) -> None:
     parser.add_argument(
         "--max-shard-size",
         metavar="SIZE",
+        type=parse_given,
         help="begin another data file where this size, such as 2GB, would be exceeded; tensors are not split",
     )
 
@@ -54,8 +55,22 @@ def add_report_options(parser: Any) -> None:
     """Add the options for what is told of the numbers."""
     add_output_options(parser)
     parser.add_argument(
-        "--report", metavar="FILE.html", help="write the report as a page for browsers, with histograms (measures, too)"
+        "--report",
+        metavar="FILE.html",
+        type=parse_given,
+        help="write the report as a page for browsers, with histograms (measures, too)",
     )
+
+
+def parse_given(text: str) -> str:
+    """Parse what must not be empty, as a variable of a shell may be that was never set.
+
+    Raises:
+        ArgumentTypeError: it is.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("expected a value, found nothing")
+    return text
 
 
 def read_layout(options: argparse.Namespace) -> Layout:

@@ -86,7 +86,8 @@ def _print_numbers(report: CastReport) -> None:
         f"{totals.underflow:,} became zero, {totals.subnormal:,} lost precision as subnormals"
     )
     if totals.inf or totals.nan:
-        print(f"  before the cast there were {totals.inf:,} infinities and {totals.nan:,} NaN")
+        infinities = "1 infinity" if totals.inf == 1 else f"{totals.inf:,} infinities"
+        print(f"  there before the cast: {infinities}, {totals.nan:,} NaN")
     if totals.deviation:
         found = totals.deviation
         print(f"  errors: at most {found.max_absolute:.3g}, {found.max_relative:.3g} relative; RMS {found.rms:.3g}")

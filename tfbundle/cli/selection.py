@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from tfbundle.cli.options import parse_given
+
 if TYPE_CHECKING:
     from tfbundle.choosing.select import Selection
 
@@ -29,7 +31,7 @@ def add_selection_options(group: Any) -> None:
     group.add_argument(
         "--like",
         metavar="TEMPLATE",
-        default="",
+        type=parse_given,
         help="write exactly the tensors that a checkpoint holds, or that a .meta graph or saved_model.pb restores, "
         "each in the dtype it has there; names, after renaming, and shapes must be equal",
     )
@@ -52,5 +54,5 @@ def read_selection(options: argparse.Namespace) -> Selection:
         tuple(options.drop),
         options.optimizer,
         tuple(options.select),
-        options.like,
+        options.like or "",
     )

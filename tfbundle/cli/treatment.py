@@ -23,9 +23,9 @@ def add_rule_option(group: Any) -> None:
 
 
 def add_target_options(group: Any, default: str = "") -> None:
-    """Add the options that say what is cast to what; without a default, the dtype must be given."""
-    text = f"the dtype to cast to (default: {default})" if default else "the dtype to cast to"
-    group.add_argument("--to", metavar="DTYPE", default=default or None, required=not default, help=text)
+    """Add the options that say what is cast to what; without a default, the dtype must be given, or a template."""
+    text = f"the dtype to cast to (default: {default})" if default else "the dtype to cast to; needed but for --like"
+    group.add_argument("--to", metavar="DTYPE", help=text)
     group.add_argument(
         "--from",
         dest="sources",
@@ -44,8 +44,8 @@ def add_overflow_option(group: Any) -> None:
         choices=("error", "inf", "clamp", "keep"),
         default="error",
         help="what to do with finite values that the new dtype cannot hold, such as those beyond 65504 in float16: "
-        "refuse (the default), store infinity as tf.cast does, store the largest finite value, or keep the whole "
-        "tensor in its dtype, for which the source is read twice",
+        "refuse (the default), store infinity as tf.cast does (of integers: the low bits), store the largest finite "
+        "value (of integers: the nearest), or keep the whole tensor in its dtype, for which the source is read twice",
     )
 
 
@@ -62,11 +62,19 @@ def add_slices_option(group: Any) -> None:
 
 
 def read_policy(options: argparse.Namespace) -> CastPolicy:
-    """Return the policy that the options ask for."""
+    """Return the policy that the options ask for.
+
+    Raises:
+        ValueError: there is no dtype, or a template beside it that settles all dtypes.
+    """
     from tfbundle.casting.policy import CastPolicy
 
-    to, sources = getattr(options, "to", "float16"), tuple(getattr(options, "sources", ()))
-    return CastPolicy(to, sources, tuple(options.rule), options.on_overflow)
+    to, sources = getattr(options, "to", None), tuple(getattr(options, "sources", ()))
+    if options.like and to:
+        raise ValueError("--like settles every dtype; leave out --to")
+    if options.verb == "cast" and not (to or options.like):
+        raise ValueError("--to is missing, the dtype to cast to, such as bfloat16")
+    return CastPolicy(to or "float16", sources, tuple(options.rule), options.on_overflow)
 
 
 def parse_rule(text: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tfbundle.bundle.beside import record_checkpoint, surroundings_notes
 from tfbundle.bundle.locate import PathLike
-from tfbundle.bundle.reader import open_bundle
+from tfbundle.bundle.reader import BundleReader, open_bundle
 from tfbundle.bundle.target import check_not_same
 from tfbundle.bundle.transcode import readable_bundle
 from tfbundle.bundle.writer import check_target, target_prefix
@@ -14,10 +14,12 @@ from tfbundle.choosing.naming import Naming
 from tfbundle.choosing.select import Selection
 from tfbundle.conversion.request import Request
 from tfbundle.errors import FormatError
-from tfbundle.reporting.notes import UNKNOWN_OVERFLOW_NOTE, conversion_notes
+from tfbundle.format.dtypes import ELEMENT_NBYTES
+from tfbundle.reporting.notes import UNKNOWN_OVERFLOW_NOTE, UNKNOWN_SIZES_NOTE, conversion_notes
 from tfbundle.reporting.report import CastReport, TensorReports
 from tfbundle.storage.local import LocalStorage
 from tfbundle.streaming.layout import Layout
+from tfbundle.streaming.plan import Plan
 from tfbundle.streaming.run import RunOptions, carry_out
 
 
@@ -76,7 +78,7 @@ def cast(
             notes = surroundings_notes(bundle.prefix, storage) if plan.decisions.are("cast").any() else []
             stats: StatsTable | None = None
             if options.dry_run:
-                notes += [UNKNOWN_OVERFLOW_NOTE] if policy.on_overflow == "keep" else []
+                notes += _unknowns(bundle, plan, policy)
             else:
                 check_target(prefix, plan.header.num_shards, options.if_exists, storage)
                 with readable_bundle(bundle, prefix) as readable:
@@ -107,3 +109,11 @@ def cast(
             TensorReports(plan, stats),
             (*conversion_notes(plan, policy.to), *notes),
         )
+
+
+def _unknowns(bundle: BundleReader, plan: Plan, policy: CastPolicy) -> list[str]:
+    """Say what a plan cannot tell before payloads are read."""
+    notes = [UNKNOWN_OVERFLOW_NOTE] if policy.on_overflow == "keep" else []
+    if bundle.is_v1 and (ELEMENT_NBYTES[plan.index.columns.dtype] == 0).any():
+        notes.append(UNKNOWN_SIZES_NOTE)
+    return notes

@@ -27,6 +27,9 @@ _OPTIMIZER_NOTE = (
 _PURE_NOTE = ", as that of a pure {0} Keras model,"
 _OVERFLOW_NOTE = "{0}, since some of {1} values would overflow; to find {2}, the source was read twice"
 UNKNOWN_OVERFLOW_NOTE = "--dry-run reads no payload: which tensors --on-overflow keep would leave is not known yet"
+UNKNOWN_SIZES_NOTE = (
+    "--dry-run reads no payload: a V1 checkpoint does not tell the sizes of strings, which take more room than this"
+)
 _NARROW = ("float16", "bfloat16")
 _MOST_NAMES = 5
 

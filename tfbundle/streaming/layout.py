@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -112,4 +113,7 @@ def parse_nbytes(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None or match[2].upper() not in _UNITS:
         raise ValueError(f"{text!r} is no size; write a number and a unit, such as 2GB or 512MiB")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    nbytes = float(match[1]) * _UNITS[match[2].upper()]
+    if math.isinf(nbytes):
+        raise ValueError("a size of so many digits is no limit; leave it out")
+    return int(nbytes)

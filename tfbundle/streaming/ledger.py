@@ -25,7 +25,9 @@ from tfbundle.sstable.checksum import combine_crc32c, mask_crc32c_array, unmask_
 from tfbundle.streaming.pipeline import Pieces, StepResult
 from tfbundle.streaming.plan import Plan, Rows
 
-_OVERFLOW_REMEDY = "--on-overflow inf or clamp would store it, keep would leave such tensors in their dtype"
+_KEEP = "keep would leave such tensors in their dtype"
+_OVERFLOW_REMEDY = f"--on-overflow inf or clamp would store it, {_KEEP}"
+_RANGE_REMEDY = f"--on-overflow clamp would store the nearest number, inf the low bits as tf.cast does, {_KEEP}"
 _CHUNK_ROWS = 1 << 14  # of columns that are Python numbers at a time
 
 
@@ -91,7 +93,7 @@ class Ledger:
                 key_to_name(keys[rows[worst]]),
                 int(self.stats.overflow[worst]),
                 float(self.stats.largest[worst]),
-                _OVERFLOW_REMEDY,
+                _RANGE_REMEDY if "int" in dtype else _OVERFLOW_REMEDY,
                 tuple(key_to_name(keys[rows[other]]) for other in others),
                 dtype,
                 describe_limits(dtype),
