@@ -12,7 +12,7 @@ OptimizerState = Literal["keep", "cast", "drop"]
 
 @dataclass(frozen=True)
 class Selection:
-    """Which float32 tensors to cast, and which tensors to leave out.
+    """Which tensors to cast, and which to leave out.
 
     Patterns are shell globs in which ``*`` also matches ``/``; or regular expressions after ``re:``, found anywhere in
     the name; or one of the words ``batchnorm``, ``norm`` and ``embedding``, which ``choosing.presets`` explains. A
@@ -24,12 +24,11 @@ class Selection:
         keep: tensors that stay in their dtype.
         only: when not empty, tensors outside it stay in their dtype.
         drop: tensors that the output leaves out.
-        optimizer: ``"keep"`` leaves optimizer state float32, ``"cast"`` treats it like any tensor, ``"drop"`` leaves
+        optimizer: ``"keep"`` keeps optimizer state from casts that lose something, ``"cast"`` treats it like any tensor, ``"drop"`` leaves
             it out. Second moments of Adam are so small that float16 turns many of them into zero, which
             ruins continued training: hence the default.
         select: when not empty, the output leaves out the tensors outside it. In a TF2 checkpoint, the object graph and
             the save counter stay beside what is selected.
-
         like: path of a template: a checkpoint, a ``.meta`` graph or a ``saved_model.pb``. The output holds exactly the
             tensors it wants, each in the dtype it wants; names, as they are in the output, and shapes must be equal.
             This settles everything, so that no other field may be set, nor rules in the policy.

@@ -36,7 +36,7 @@ def format_page(report: Mapping[str, Any]) -> str:
     """Return the whole page.
 
     Args:
-        report: the plain form of a report: what ``HalveReport.to_dict`` returns. Each tensor's ``stats``, and the
+        report: the plain form of a report: what ``CastReport.to_dict`` returns. Each tensor's ``stats``, and the
             ``totals``, may hold a ``"deviation"``: a mapping with ``compared``, ``max_absolute``, ``max_relative``,
             ``rms``, ``zeros``, ``first_exponent`` and ``exponents``; without it there are no histograms. The target is
             empty where only a survey was made.
