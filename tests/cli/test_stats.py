@@ -73,6 +73,11 @@ def test_page(tfbundle: Command, odd: str, tmp_path: Path) -> None:
     assert "Survey of a checkpoint" in page.read_text()
 
 
+def test_bad_place_for_the_page_is_told_before_anything_is_read(tfbundle: Command, odd: str, tmp_path: Path) -> None:
+    flip(f"{odd}.data-00000-of-00001", 33)
+    tfbundle("stats", odd, "--report", tmp_path).check_error(3, "no file")
+
+
 def test_damage(tfbundle: Command, odd: str) -> None:
     flip(f"{odd}.data-00000-of-00001", 33)
     tfbundle("stats", odd).check_error(4, "Checksum does not match", "'b'")

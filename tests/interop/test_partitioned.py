@@ -63,8 +63,8 @@ def test_graphs(tf: Any, tmp_path: Path, shards: int, axis: int) -> None:
     assert np.array_equal(tf.train.load_checkpoint(str(tmp_path / "joined")).get_tensor("net/w"), expected)
     assert np.array_equal(restore(tf, tmp_path / "kept", shards, axis), expected)
     assert np.array_equal(tfbundle.load(tmp_path / "kept")["net/w"], expected)
-    assert any("without partitions restores them" in note for note in joined.notes)
-    assert any("with the same partitions restores them" in note for note in kept.notes)
+    assert any("without partitions restores it" in note for note in joined.notes)
+    assert any("with the same partitions restores it" in note for note in kept.notes)
 
 
 def test_what_the_summary_warns_of(tf: Any, tmp_path: Path) -> None:

@@ -24,9 +24,9 @@ class Selection:
         keep: tensors that stay in their dtype.
         only: when not empty, tensors outside it stay in their dtype.
         drop: tensors that the output leaves out.
-        optimizer: ``"keep"`` keeps optimizer state from casts that lose something, ``"cast"`` treats it like any tensor, ``"drop"`` leaves
-            it out. Second moments of Adam are so small that float16 turns many of them into zero, which
-            ruins continued training: hence the default.
+        optimizer: ``"keep"`` keeps optimizer state from casts that lose something, ``"cast"`` treats it like any
+            tensor, ``"drop"`` leaves it out. Second moments of Adam are so small that float16 turns many of them into
+            zero, which ruins continued training: hence the default.
         select: when not empty, the output leaves out the tensors outside it. In a TF2 checkpoint, the object graph and
             the save counter stay beside what is selected.
         like: path of a template: a checkpoint, a ``.meta`` graph or a ``saved_model.pb``. The output holds exactly the

@@ -28,7 +28,8 @@ class Layout:
 
     Attributes:
         slices: ``"join"`` makes one plain tensor of a partitioned one that is cast to a dtype whose slices TensorFlow
-            cannot put together, such as float16; ``"keep"`` leaves the slices, for a graph with exactly the same partitions.
+            cannot put together, such as float16; ``"keep"`` leaves the slices, for a graph with exactly
+            the same partitions.
         shards: number of data files; None for as many as the source has.
         max_shard_nbytes: begin another data file where this size would be exceeded; a tensor is never split, so that
             a larger one gets a file of its own. None for no limit.
