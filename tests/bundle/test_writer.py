@@ -373,6 +373,13 @@ def test_stale_shards_go(prefix: str, tmp_path: Path) -> None:
     assert sorted(files(tmp_path)) == sorted(keep)
 
 
+@pytest.mark.parametrize("path", ["", ".index"])
+def test_target_prefix_of_nothing(path: str) -> None:
+    with pytest.raises(ValueError, match="target is empty"):
+        target_prefix(path, "src/model", STORAGE)
+    assert target_prefix("./", "src/model", STORAGE) == "./model"
+
+
 def test_target_prefix(tmp_path: Path) -> None:
     directory = str(tmp_path)
     assert target_prefix(directory, "src/model.ckpt-7", STORAGE) == os.path.join(directory, "model.ckpt-7")

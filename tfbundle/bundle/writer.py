@@ -318,8 +318,13 @@ def target_prefix(path: PathLike, source_prefix: str, storage: Storage) -> str:
             which the bundle takes the source's name.
         source_prefix: where the bundle comes from.
         storage: where ``path`` is.
+
+    Raises:
+        ValueError: there is no path, as where a variable of a shell was never set.
     """
     text = os.fspath(path)
+    if text in ("", INDEX_SUFFIX):
+        raise ValueError("the path of the target is empty; for the current directory, write ./")
     if text.endswith(os.sep) or storage.is_directory(text):
         return os.path.join(text, os.path.basename(source_prefix))
     return text.removesuffix(INDEX_SUFFIX)
