@@ -130,6 +130,12 @@ def test_name_that_ends_in_0_itself() -> None:
     assert new_names(["a", "a:0"], Naming(map={"a:0": "b"})) == {"a:0": "b"}
 
 
+def test_names_of_tf1_variables_lose_their_zero_on_both_sides_of_a_map() -> None:
+    assert new_names(["a"], Naming(map={"a:0": "b:0"})) == {"a": "b"}
+    assert new_names(["a"], Naming(map={"a": "b:0"})) == {"a": "b:0"}
+    assert new_names(["a", "a:0"], Naming(map={"a:0": "b:0"})) == {"a:0": "b:0"}
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

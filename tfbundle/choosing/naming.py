@@ -28,9 +28,9 @@ class Naming:
             is a regular expression, each match of which becomes ``to``, which may refer to its groups.
         strip_prefix: one or several; a tensor that has it loses it.
         add_prefix: what every name begins with.
-        map: new names by saved names, which ``:0`` may follow as in TF1. TF2 keys, and other paths through the object
-            graph, may be given without their ending, and then the new name gets it as well; to give a tensor of a TF2
-            checkpoint a name of TF1, write its key in full.
+        map: new names by saved names; ``:0`` may follow the saved name, or both. TF2 keys, and other paths through the
+            object graph, may be given without their ending, and then the new name gets it as well; to give a tensor of
+            a TF2 checkpoint a name of TF1, write its key in full.
         map_rest: ``"drop"`` leaves out what ``map`` does not list; ``"keep"`` keeps it.
         on_collision: what if a tensor is called after another one: ``"error"`` refuses; ``"replace"`` leaves out the
             other one, provided that it has its old name.

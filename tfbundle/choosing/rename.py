@@ -103,7 +103,9 @@ def _resolve_map(wanted: Mapping[str, str], names: TensorNames) -> dict[str, _Na
 
 
 def _with_ending(new: str, text: str, found: Found) -> str:
-    """Return a new name with the ending that was left out of the old one, and of the new one too."""
+    """Return a new name with the ending that was left out of both, and without the ``:0`` that both have."""
+    if text.endswith(":0") and not found.name.endswith(":0"):
+        new = new.removesuffix(":0")
     if new and found.name.endswith(VALUE_ENDING) and ATTRIBUTES not in text and ATTRIBUTES not in new:
         return new + VALUE_ENDING
     return new
