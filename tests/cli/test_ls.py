@@ -4,9 +4,10 @@ from pathlib import Path
 
 from tests.cli.conftest import BUNDLE
 from tests.support.commands import HOSTILE_NAMES, Command, write_hostile
-from tests.support.handmade import HandmadeBundle, floats
+from tests.support.handmade import HandmadeBundle, floats, string_scalar
 from tests.support.processes import start_tfbundle
 from tests.support.requirements import corpus_root
+from tfbundle.pb import message_class
 
 
 def test_listing(tfbundle: Command, source: str) -> None:
@@ -35,6 +36,34 @@ def test_patterns(tfbundle: Command, source: str) -> None:
 
 def test_pattern_that_matches_nothing(tfbundle: Command, source: str) -> None:
     tfbundle("ls", source, "dense/kernal").check_error(2, "'dense/kernal'", "close names: dense/kernel")
+
+
+def write_objects(prefix: Path) -> str:
+    """Write a checkpoint in which the variable ``dense/kernel`` is stored as ``v``."""
+    key = "v/.ATTRIBUTES/VARIABLE_VALUE"
+    graph = message_class("TrackableObjectGraph")()
+    graph.nodes.add().children.add(node_id=1, local_name="v")
+    graph.nodes.add().attributes.add(name="VARIABLE_VALUE", full_name="dense/kernel", checkpoint_key=key)
+    graph_tensor = string_scalar("_CHECKPOINTABLE_OBJECT_GRAPH", graph.SerializeToString())
+    return HandmadeBundle([graph_tensor, floats(key, [1, 2])]).write(prefix)
+
+
+def test_patterns_match_what_the_object_graph_tells(tfbundle: Command, tmp_path: Path) -> None:
+    source = write_objects(tmp_path / "m")
+    found = tfbundle("ls", source, "dense/*")
+    assert (found.status, found.errors) == (0, "")
+    assert found.output.splitlines()[0].endswith("  v/.ATTRIBUTES/VARIABLE_VALUE")
+    assert found.output.splitlines()[1].startswith("1 tensor, ")
+
+
+def test_patterns_without_data_go_by_keys(tfbundle: Command, tmp_path: Path) -> None:
+    source = write_objects(tmp_path / "m")
+    (tmp_path / "m.data-00000-of-00001").unlink()
+    found = tfbundle("ls", source, "v")
+    assert (found.status, found.output.splitlines()[1][:9]) == (0, "1 tensor,")
+    assert found.errors.startswith("note: patterns go by keys alone, without the object graph: ")
+    assert tfbundle("ls", source, "dense/*").status == 2
+    assert tfbundle("ls", source).errors == ""
 
 
 def test_json(tfbundle: Command, source: str) -> None:

@@ -25,6 +25,11 @@ def test_closing_of_a_tensor_name(tfbundle: Command, source: str) -> None:
     assert tfbundle("show", source, "step:0").output == tfbundle("show", source, "step").output
 
 
+def test_key_without_its_ending(tfbundle: Command, tmp_path: Path) -> None:
+    source = HandmadeBundle([floats("a/w/.ATTRIBUTES/VARIABLE_VALUE", [1])]).write(tmp_path / "m")
+    assert tfbundle("show", source, "a/w").output.startswith("a/w/.ATTRIBUTES/VARIABLE_VALUE: float32 [1]")
+
+
 def test_strings(tfbundle: Command, source: str) -> None:
     assert tfbundle("show", source, "labels").output.splitlines()[1:] == ["cat", "dog"]
 

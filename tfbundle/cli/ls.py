@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from tfbundle.cli.output import escape_all, format_nbytes, format_table, plural, print_json, print_lines
+from tfbundle.cli.output import escape, escape_all, format_nbytes, format_table, plural, print_json, print_lines
 from tfbundle.cli.tree import iter_tree_lines, read_tree, tree_to_plain
 
 if TYPE_CHECKING:
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 List a checkpoint's tensors: dtype, shape, bytes of payload and name. Reads the index only, so it
-also works where the data files are missing."""
+also works where the data files are missing. For patterns, the object graph of a TF2 checkpoint
+is read too, if it is there."""
+
+_EPILOG = """\
+A pattern PAT is what halve takes: a shell glob in which * also matches /, a regular expression
+after `re:`, or one of the words batchnorm, norm, embedding.
+
+examples:
+  tfbundle ls model.ckpt-1000 '*/kernel'
+  tfbundle ls model.ckpt-1000 norm
+  tfbundle ls saved_model/ --tree"""
 
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -26,7 +37,7 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="list the tensors",
         description=_DESCRIPTION,
-        epilog="example:\n  tfbundle ls model.ckpt-1000 '*/kernel'",
+        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", metavar="SRC", help="the checkpoint to list")
@@ -59,7 +70,23 @@ def _match(patterns: list[str], bundle: BundleReader) -> Collection[str] | None:
         return None
     from tfbundle.choosing.matching import match_names
 
-    return match_names(patterns, bundle)
+    return match_names(patterns, _known_names(bundle))
+
+
+def _known_names(bundle: BundleReader) -> Collection[str]:
+    """Return all names, and the paths through the object graph if it can be read: data files may be missing."""
+    from tfbundle.choosing.names import OBJECT_GRAPH
+    from tfbundle.errors import BundleError
+
+    if OBJECT_GRAPH not in bundle:
+        return bundle
+    from tfbundle.conversion.edits import read_names
+
+    try:
+        return read_names(bundle)
+    except BundleError as error:
+        print(f"note: patterns go by keys alone, without the object graph: {escape(str(error))}", file=sys.stderr)
+        return bundle
 
 
 def _print_json(bundle: BundleReader, chosen: Collection[str] | None) -> None:

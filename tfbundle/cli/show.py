@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tfbundle.cli.output import escape, plural, print_json
 
 if TYPE_CHECKING:
+    from tfbundle.bundle.reader import BundleReader
     from tfbundle.bundle.region import Index, Where
 
 _DESCRIPTION = """\
@@ -20,6 +21,7 @@ examples:
   tfbundle show model.ckpt-1000 dense/kernel
   tfbundle show model.ckpt-1000 dense/kernel --where 0:2,-1"""
 
+_NAME_HELP = "the tensor's name; a closing :0 is ignored, and a TF2 key needs no closing /.ATTRIBUTES/VARIABLE_VALUE"
 _MOST_VALUES = 1000
 _MOST_CHARACTERS = 200
 
@@ -35,7 +37,7 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", metavar="SRC", help="the checkpoint to read")
-    parser.add_argument("name", metavar="NAME", help="the tensor's name; a closing :0 is ignored")
+    parser.add_argument("name", metavar="NAME", help=_NAME_HELP)
     parser.add_argument("--where", metavar="INDEX", help="a part of it, as between the brackets of a[INDEX]")
     parser.add_argument("--all", action="store_true", help="print every value, however many there are")
     parser.add_argument("--json", action="store_true", help="print as JSON")
@@ -48,9 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
     where = parse_where(options.where) if options.where else ...
     with open_bundle(options.source) as bundle:
-        name = options.name
-        if name not in bundle and name.removesuffix(":0") in bundle:
-            name = name.removesuffix(":0")
+        name = _find_name(options.name, bundle)
         info = bundle.entries[name]
         value = bundle.read(name, where)
     if options.json:
@@ -60,6 +60,14 @@ def run(options: argparse.Namespace) -> int:
     print(f"{escape(info.name)}: {info.dtype} {shape}, {info.nbytes:,} bytes at {info.offset:,} of shard {info.shard}")
     _print_values(value, everything=options.all)
     return 0
+
+
+def _find_name(name: str, bundle: BundleReader) -> str:
+    """Return the full name of the tensor that a name means, or the name itself."""
+    from tfbundle.format.object_paths import VALUE_ENDING
+
+    candidates = (name, name + VALUE_ENDING, name.removesuffix(":0"))
+    return next((candidate for candidate in candidates if candidate in bundle), name)
 
 
 def parse_where(text: str) -> Where:
