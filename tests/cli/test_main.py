@@ -106,12 +106,11 @@ def test_version(tfbundle: Command) -> None:
         ["diff", "a"],
         ["salvage", "a"],
         ["diff", "a", "b", "--rtol", "much"],
+        ["ls", "a", "--\x1b[1m\n"],
     ],
 )
 def test_usage(tfbundle: Command, arguments: list[str]) -> None:
-    found = tfbundle(*arguments)
-    assert (found.status, found.output) == (2, "")
-    assert "usage: tfbundle" in found.errors
+    tfbundle(*arguments).check_error(2, "--help tells more")
 
 
 @pytest.mark.parametrize("verb", ["ls", "verify"])

@@ -17,7 +17,7 @@ def surroundings_notes(prefix: str, storage: Storage) -> list[str]:
     """Name the graphs beside a bundle, which describe its variables as they were."""
     graphs = [prefix + META_SUFFIX, os.path.join(os.path.dirname(prefix), os.pardir, SAVED_MODEL_FILENAME)]
     return [
-        f"the graph {os.path.normpath(graph)} has the dtypes of before and was not copied"
+        f"the graph {os.path.normpath(graph)} has the dtypes of before and is not copied"
         for graph in graphs
         if storage.exists(graph)
     ]

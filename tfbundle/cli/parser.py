@@ -5,19 +5,29 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 import tfbundle
-from tfbundle.cli.status import STATUS_HELP
+from tfbundle.cli.output import escape
+from tfbundle.cli.status import STATUS_HELP, USAGE
 
 VERBS = ("halve", "cast", "merge", "average", "set", "ls", "show", "stats", "verify", "diff", "salvage", "demo")
 """Modules beside this one."""
 
 _DESCRIPTION = """\
-Read, verify and halve TensorFlow checkpoints without TensorFlow.
+Read, write, halve and otherwise convert TensorFlow checkpoints without TensorFlow.
 
 SRC is a checkpoint's prefix (such as model.ckpt-1000), any of its files, a directory with a
 `checkpoint` file, or a SavedModel directory. DST is a prefix, or a directory in which the
 output takes the source's name."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that tells what is wrong in one line, as ``main`` does, and leaves the usage to ``--help``."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with the exit status of wrong usage."""
+        self.exit(USAGE, f"tfbundle: {escape(message)}; {self.prog} --help tells more\n")
 
 
 def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -30,7 +40,7 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         >>> build_parser(["ls"]).parse_args(["ls", "model.ckpt-1000"]).source
         'model.ckpt-1000'
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="tfbundle",
         description=_DESCRIPTION,
         epilog=STATUS_HELP,
