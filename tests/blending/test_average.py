@@ -281,6 +281,15 @@ def test_other_partitions_are_joined(tmp_path: Path, dtype: str) -> None:
         assert tfbundle.verify(tmp_path / "m").ok
 
 
+def test_difference_in_a_tensor_that_is_joined(tmp_path: Path) -> None:
+    values = np.zeros((4, 3), np.int32)
+    write_parted(tmp_path / "0", values, [(0, 2), (2, 2)])
+    values[3, 1] = 7
+    write_parted(tmp_path / "1", values, [(0, 1), (1, 2)], axis=1)
+    report = average([tmp_path / "0", tmp_path / "1"], tmp_path / "m")
+    assert f"tensor 'w' (int32) at [3, 1] is 0 in {tmp_path / '0'} and 7 in" in report.notes[0]
+
+
 def test_damage_in_a_slice_that_is_joined(tmp_path: Path) -> None:
     value = np.ones((4, 4), np.float32)
     write_parted(tmp_path / "0", value, [(0, 2), (2, 2)])
@@ -304,8 +313,9 @@ def test_strings_in_other_slices(tmp_path: Path) -> None:
     values = np.array([b"a", b"b", b"c"], object)
     write_parted(tmp_path / "0", values, [(0, 1), (1, 2)])
     write_parted(tmp_path / "1", values, [(0, 2), (2, 1)])
-    with pytest.raises(tfbundle.UnsupportedError, match="'w' of dtype string is partitioned in different ways"):
-        average([tmp_path / "0", tmp_path / "1"], tmp_path / "m")
+    for dry_run in (True, False):
+        with pytest.raises(tfbundle.UnsupportedError, match="'w' of dtype string is partitioned in different ways"):
+            average([tmp_path / "0", tmp_path / "1"], tmp_path / "m", options=RunOptions(dry_run=dry_run))
     assert not any(name.startswith("m") for name in all_below(tmp_path))
 
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from tfbundle.blending.blend import Blend, Difference
 from tfbundle.blending.lanes import Lane, Rows
-from tfbundle.blending.parted import PartedTensor, iter_blended
+from tfbundle.blending.parted import PartedTensor
 from tfbundle.blending.placement import Placement, encode_placed_rows, place_payloads
 from tfbundle.bundle.reader import BundleReader
 from tfbundle.casting.mean import has_mean
-from tfbundle.errors import FormatError
+from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.dtypes import data_type, dtype_name
 from tfbundle.format.extents import check_places, sort_by_place
 from tfbundle.format.index import BundleIndex
@@ -62,9 +62,14 @@ def plan_average(indexes: Sequence[BundleIndex], layout: Layout) -> AveragePlan:
 
     Raises:
         FormatError: an entry is damaged, or slices do not fit.
+        UnsupportedError: a tensor that is not of numbers is partitioned in different ways.
     """
     last = indexes[-1]
     parted, pieces = _find_parted(indexes)
+    for key in parted:
+        dtype = data_type(last[key].dtype)
+        if not dtype.is_memcpy:
+            raise UnsupportedError(f"{last.label(key)} of dtype {dtype.name} is partitioned in different ways")
     columns = last.columns
     order = sort_by_place(columns)
     apart = columns.sliced.copy()
@@ -131,7 +136,7 @@ class Averaging:
         self._progress = progress
         self._lanes = [Lane(bundle, rows) for bundle, rows in zip(bundles, plan.rows, strict=True)]
         self._blend = Blend(self._lanes, plan.placement, files, progress)
-        self._tensors = [[PartedTensor(bundle, key) for bundle in bundles] for key in plan.parted]
+        self._tensors = [PartedTensor(bundles, key) for key in plan.parted]
         self._crcs = [0] * len(plan.parted)
         self.differences: dict[bytes, Difference] = {}
 
@@ -139,7 +144,7 @@ class Averaging:
     def nbytes(self) -> int:
         """Bytes that are read."""
         plain = sum(int(lane.size.sum()) for lane in self._lanes)
-        return plain + sum(tensor.nbytes for tensors in self._tensors for tensor in tensors)
+        return plain + sum(tensor.nbytes for tensor in self._tensors)
 
     def copy(self) -> None:
         """Write what is no mean, and learn what differs.
@@ -164,21 +169,21 @@ class Averaging:
             lane.check_unchanged()
 
     def _write_parted(self, *, means: bool) -> None:
-        for number, (key, tensors) in enumerate(zip(self._plan.parted, self._tensors, strict=True)):
-            if has_mean(dtype_name(tensors[-1].entry.dtype)) == means:
-                self._write_whole(number, key, tensors)
+        for number, (key, tensor) in enumerate(zip(self._plan.parted, self._tensors, strict=True)):
+            if has_mean(tensor.dtype.name) == means:
+                self._write_whole(number, tensor)
+                if tensor.difference is not None:
+                    self.differences[key] = tensor.difference
 
-    def _write_whole(self, number: int, key: bytes, tensors: Sequence[PartedTensor]) -> None:
+    def _write_whole(self, number: int, tensor: PartedTensor) -> None:
         position = len(self._plan.sizes) - len(self._tensors) + number
         file = self._files[self._plan.placement.shard_id[position]]
-        start, done = int(self._plan.placement.offset[position]), 0
-        for values, unlike in iter_blended(tensors):
-            file.write_at(start + done, values.data)
+        offset = int(self._plan.placement.offset[position])
+        for values in tensor.iter_windows():
+            file.write_at(offset, values.data)
             self._crcs[number] = crc32c(values.data, self._crcs[number])
-            if unlike is not None:
-                self.differences.setdefault(key, Difference(unlike, done))
-            done += len(values)
-            self._progress.advance(len(values) * len(tensors))
+            offset += len(values)
+            self._progress.advance(len(values) * len(self._lanes))
 
     def iter_index_rows(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and encoded entry of every row of the result, in key order."""
