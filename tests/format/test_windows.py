@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfbundle.format.slices import Box, whole_box
-from tfbundle.format.windows import iter_windows, unravel
+from tfbundle.format.windows import iter_windows, row_axis, unravel
 
 shapes = st.lists(st.integers(0, 6), max_size=4).map(tuple)
 
@@ -19,6 +19,19 @@ def test_windows_make_up_the_tensor_in_order(shape: tuple[int, ...], most: int) 
     assert all(0 < window.num_elements <= most for window in windows)
     found = [elements[window.within(whole_box(shape))].reshape(-1) for window in windows]
     assert np.concatenate([np.zeros(0, int), *found]).tolist() == elements.reshape(-1).tolist()
+
+
+@given(shapes.filter(math.prod).filter(len), st.integers(1, 30), st.data())
+def test_windows_of_some_rows(shape: tuple[int, ...], most: int, data: st.DataObject) -> None:
+    cut = row_axis(shape, most) + 1
+    rows = np.arange(math.prod(shape)).reshape(math.prod(shape[:cut]), -1)
+    first = data.draw(st.integers(0, len(rows)))
+    last = data.draw(st.integers(first, len(rows)))
+    elements = rows.reshape(shape)
+    windows = list(iter_windows(shape, most, (first, last)))
+    assert all(0 < window.num_elements <= most for window in windows)
+    found = [elements[window.within(whole_box(shape))].reshape(-1) for window in windows]
+    assert np.concatenate([np.zeros(0, int), *found]).tolist() == rows[first:last].reshape(-1).tolist()
 
 
 def test_few_windows() -> None:

@@ -11,7 +11,7 @@ from tests.support.partitions import Piece, partitions
 from tfbundle.choosing.castable import Cast
 from tfbundle.format.slices import Box
 from tfbundle.streaming import join
-from tfbundle.streaming.join import Join, JoinSource, iter_windows, plan_row_ranges, reaches, row_axis, row_elements
+from tfbundle.streaming.join import Join, JoinSource, iter_windows, plan_row_ranges, reaches, row_elements
 
 Cut = tuple[tuple[int, ...], list[Piece]]
 
@@ -36,26 +36,26 @@ def unit(shape: tuple[int, ...], rows: tuple[int, int], *boxes: Box) -> Join:
 
 @pytest.mark.usefixtures("window")
 @pytest.mark.parametrize(
-    ("shape", "axis", "elements"),
+    ("shape", "elements"),
     [
-        ((100,), 0, 1),
-        ((100, 12), 0, 12),
-        ((100, 13), 1, 1),
-        ((100, 3, 4), 0, 12),
-        ((100, 4, 4), 1, 4),
-        ((2, 100, 12), 1, 12),
-        ((2, 100, 13), 2, 1),
-        ((5, 0), 0, 0),
+        ((100,), 1),
+        ((100, 12), 12),
+        ((100, 13), 1),
+        ((100, 3, 4), 12),
+        ((100, 4, 4), 4),
+        ((2, 100, 12), 12),
+        ((2, 100, 13), 1),
+        ((5, 0), 0),
     ],
 )
-def test_rows_fit_in_a_window(shape: tuple[int, ...], axis: int, elements: int) -> None:
-    assert (row_axis(shape), row_elements(shape)) == (axis, elements)
+def test_rows_fit_in_a_window(shape: tuple[int, ...], elements: int) -> None:
+    assert row_elements(shape) == elements
 
 
-def test_windows_of_the_real_size() -> None:
-    assert row_axis((7, 512, 256)) == 0
-    assert row_axis((7, 512, 257)) == 1
-    assert row_axis((2, 1 << 30)) == 1
+def test_rows_of_the_real_size() -> None:
+    assert row_elements((7, 512, 256)) == 512 * 256
+    assert row_elements((7, 512, 257)) == 257
+    assert row_elements((2, 1 << 30)) == 1
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import numpy as np
 
 from tfbundle.blending.blend import Difference
 from tfbundle.bundle.reader import BundleReader
-from tfbundle.bundle.stream import TensorStream
 from tfbundle.casting.mean import Mean, has_mean
 from tfbundle.format.dtypes import data_type
 from tfbundle.format.naming import key_to_name

@@ -13,8 +13,25 @@ from collections.abc import Iterator
 from tfbundle.format.slices import Box
 
 
-def iter_windows(shape: tuple[int, ...], most_elements: int) -> Iterator[Box]:
+def row_axis(shape: tuple[int, ...], most_elements: int) -> int:
+    """Return the dimension that windows span some indices of: the first behind which no more than that many remain.
+
+    Its indices, counted through the whole tensor, are the tensor's rows.
+
+    Example:
+        >>> row_axis((3, 4), 8), row_axis((3, 4), 3)
+        (0, 1)
+    """
+    return next((axis for axis in range(len(shape)) if math.prod(shape[axis + 1 :]) <= most_elements), 0)
+
+
+def iter_windows(shape: tuple[int, ...], most_elements: int, rows: tuple[int, int] | None = None) -> Iterator[Box]:
     """Yield the windows of a tensor, each of at most that many elements; none of a tensor without elements.
+
+    Args:
+        shape: of the tensor.
+        most_elements: in a window.
+        rows: number of the first row, and that after the last; all by default.
 
     Example:
         >>> [window.sizes for window in iter_windows((3, 4), 8)]
@@ -22,19 +39,21 @@ def iter_windows(shape: tuple[int, ...], most_elements: int) -> Iterator[Box]:
         >>> [window.starts for window in iter_windows((2, 4), 3)]
         [(0, 0), (0, 3), (1, 0), (1, 3)]
     """
-    axis = next((axis for axis in range(len(shape)) if math.prod(shape[axis + 1 :]) <= most_elements), 0)
-    inner = shape[axis + 1 :]
     if not math.prod(shape):
         return
     if not shape:
         yield Box((), ())
         return
+    axis = row_axis(shape, most_elements)
+    inner = shape[axis + 1 :]
     step = max(1, most_elements // math.prod(inner))
-    for outer in range(math.prod(shape[:axis])):
+    row, last = rows or (0, math.prod(shape[: axis + 1]))
+    while row < last:
+        outer, start = divmod(row, shape[axis])
+        size = min(step, last - row, shape[axis] - start)
         before = _unravel(outer, shape[:axis])
-        for start in range(0, shape[axis], step):
-            size = min(step, shape[axis] - start)
-            yield Box((*before, start, *(0 for _ in inner)), (*(1 for _ in before), size, *inner))
+        yield Box((*before, start, *(0 for _ in inner)), (*(1 for _ in before), size, *inner))
+        row += size
 
 
 def _unravel(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:

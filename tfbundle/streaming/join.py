@@ -1,9 +1,8 @@
 """Joining the slices of a partitioned tensor while they stream: which stretch of each slice goes where.
 
-The tensor is cut into rows: stretches along its last dimensions that fit in a window. In a window of neighbouring rows,
-what each slice contributes is one contiguous stretch of that slice, whatever way the tensor is partitioned, and
-windows in order read every slice in order. So nothing larger than a window is ever held, and the checksums of the
-slices can be followed.
+In each window of ``format.windows``, what a slice contributes is one contiguous stretch of that slice, and windows in
+order read every slice in order. So nothing larger than a window is ever held, and the checksums of the slices can be
+followed.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tfbundle.choosing.castable import Cast
+from tfbundle.format import windows
 from tfbundle.format.slices import Box
 from tfbundle.storage.buffers import WINDOW_NBYTES
 
@@ -84,17 +84,9 @@ class Stretch(NamedTuple):
     box: Box
 
 
-def row_axis(shape: tuple[int, ...]) -> int:
-    """Return the dimension along which rows are numbered: the first behind which a window's worth or less remains."""
-    for axis in range(len(shape)):
-        if math.prod(shape[axis + 1 :]) <= WINDOW_ELEMENTS:
-            return axis
-    return 0
-
-
 def row_elements(shape: tuple[int, ...]) -> int:
     """Return the number of elements of a row."""
-    return math.prod(shape[row_axis(shape) + 1 :])
+    return math.prod(shape[windows.row_axis(shape, WINDOW_ELEMENTS) + 1 :])
 
 
 def plan_row_ranges(shape: tuple[int, ...], num_elements: int) -> Iterator[tuple[int, int]]:
@@ -104,7 +96,7 @@ def plan_row_ranges(shape: tuple[int, ...], num_elements: int) -> Iterator[tuple
         >>> list(plan_row_ranges((5, 3), 6))
         [(0, 2), (2, 4), (4, 5)]
     """
-    num_rows = math.prod(shape[: row_axis(shape) + 1])
+    num_rows = math.prod(shape[: windows.row_axis(shape, WINDOW_ELEMENTS) + 1])
     step = max(1, num_elements // max(1, row_elements(shape)))
     if math.prod(shape):
         for first in range(0, num_rows, step):
@@ -113,7 +105,7 @@ def plan_row_ranges(shape: tuple[int, ...], num_elements: int) -> Iterator[tuple
 
 def reaches(box: Box, rows: tuple[int, int], shape: tuple[int, ...]) -> bool:
     """Tell whether a box can have elements in a range of rows, going by the first dimension alone."""
-    rows_per_index = math.prod(shape[1 : row_axis(shape) + 1])
+    rows_per_index = math.prod(shape[1 : windows.row_axis(shape, WINDOW_ELEMENTS) + 1])
     first, last = rows[0] // rows_per_index, -(-rows[1] // rows_per_index)
     return box.num_elements > 0 and box.starts[0] < last and box.ends[0] > first
 
@@ -127,16 +119,7 @@ def iter_windows(join: Join) -> Iterator[tuple[Box, list[Stretch]]]:
         >>> [(box, len(stretches)) for box, stretches in iter_windows(join)]
         [(Box(starts=(0, 0), sizes=(2, 2)), 2)]
     """
-    axis = row_axis(join.shape)
-    per_window = max(1, WINDOW_ELEMENTS // max(1, row_elements(join.shape)))
-    row, last = join.rows
-    while row < last:
-        outer, along = divmod(row, join.shape[axis])
-        count = min(per_window, last - row, join.shape[axis] - along)
-        box = Box(
-            (*_unravel(outer, join.shape[:axis]), along) + (0,) * (len(join.shape) - axis - 1),
-            (1,) * axis + (count, *join.shape[axis + 1 :]),
-        )
+    for box in windows.iter_windows(join.shape, WINDOW_ELEMENTS, join.rows):
         shared = ((number, box.intersect(source.box)) for number, source in enumerate(join.sources))
         yield (
             box,
@@ -146,15 +129,6 @@ def iter_windows(join: Join) -> Iterator[tuple[Box, list[Stretch]]]:
                 if part is not None
             ],
         )
-        row += count
-
-
-def _unravel(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    indices = []
-    for size in reversed(shape):
-        number, index = divmod(number, size)
-        indices.append(index)
-    return tuple(reversed(indices))
 
 
 def _flat_offset(part: Box, outer: Box) -> int:
