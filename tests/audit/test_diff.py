@@ -13,6 +13,7 @@ from tests.support.handmade import FLOAT32, HandmadeBundle, files_of, flip, floa
 from tests.support.partitions import Piece, partitioned_bundle
 from tests.support.processes import BARE_IMPORTS, peak_nbytes
 from tests.support.requirements import corpus_root
+from tests.support.wire import bytes_field, varint_field
 from tfbundle import BundleNotFoundError, ChecksumError, DiffOptions, FormatError, diff
 
 LEFT = HandmadeBundle(
@@ -90,6 +91,28 @@ def test_only(left: str, tmp_path: Path) -> None:
     assert diff(left, right, only=["ker*"]).only_left == ("kernel",)
     with pytest.raises(ValueError, match="'nope' matches none of the 5 tensors"):
         diff(left, right, only=["nope"])
+
+
+def object_based(prefix: Path, value: float) -> str:
+    """Write a TF2 checkpoint of a variable that is called ``dense/kernel`` and ``m/a``, and of a layer norm's."""
+    value_ending, graph = "/.ATTRIBUTES/VARIABLE_VALUE", "_CHECKPOINTABLE_OBJECT_GRAPH"
+    root = bytes_field(1, bytes_field(1, varint_field(1, 1) + bytes_field(2, b"m")))
+    model = bytes_field(1, bytes_field(1, varint_field(1, 2) + bytes_field(2, b"a")))
+    attribute = b"VARIABLE_VALUE", b"dense/kernel", f"extra/0{value_ending}".encode()
+    leaf = bytes_field(1, bytes_field(2, b"".join(bytes_field(at, text) for at, text in enumerate(attribute, 1))))
+    tensors = [floats(f"extra/0{value_ending}", [value]), floats(f"ln_1/gamma{value_ending}", [1])]
+    return HandmadeBundle([*tensors, strings(graph, [root + model + leaf])]).write(prefix)
+
+
+def test_only_knows_what_other_verbs_know(tmp_path: Path) -> None:
+    left, right = object_based(tmp_path / "left", 1), object_based(tmp_path / "right", 2)
+    for pattern in ("extra/0", "m/a", "dense/kernel", "re:nse/k"):
+        report = diff(left, right, only=[pattern])
+        assert (report.num_common, report.values[0].name) == (1, "extra/0/.ATTRIBUTES/VARIABLE_VALUE")
+    report = diff(left, right, only=["norm", "batchnorm"])
+    assert (report.num_common, report.equal) == (1, True)
+    os.unlink(f"{right}.data-00000-of-00001")
+    assert diff(left, right, only=["norm"], options=QUICK).num_unread == 1
 
 
 def test_only_leaves_the_rest_unread(left: str, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from tfbundle.bundle.reader import BundleReader
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.choosing.deciding import decide
 from tfbundle.choosing.decisions import Decisions
+from tfbundle.choosing.names import read_names
 from tfbundle.choosing.optimizer import find_optimizer_state
 from tfbundle.choosing.select import Selection
-from tfbundle.conversion.edits import read_names
 from tfbundle.format.object_graph import SlotVariable, TrackableObject
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"

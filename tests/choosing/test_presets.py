@@ -10,9 +10,8 @@ import tfbundle
 from tests.support.corpus import iter_items
 from tests.support.requirements import corpus_root
 from tfbundle import BundleNotFoundError, Selection, halve
-from tfbundle.choosing.names import TensorNames
+from tfbundle.choosing.names import TensorNames, read_names
 from tfbundle.choosing.presets import PRESETS, find_preset
-from tfbundle.conversion.edits import read_names
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 

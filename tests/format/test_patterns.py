@@ -4,13 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfbundle.format.patterns import compile_pattern, match_names
-
-VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+from tfbundle.format.patterns import compile_pattern
 
 
 def matches(pattern: str, *names: str) -> list[str]:
-    return list(match_names([pattern], names))
+    return [name for name in names if compile_pattern(pattern).search(name)]
 
 
 @pytest.mark.parametrize(
@@ -58,36 +56,7 @@ def test_pattern_matches(pattern: str, name: str) -> None:
     ],
 )
 def test_pattern_does_not_match(pattern: str, name: str) -> None:
-    with pytest.raises(ValueError, match="matches none of the 1 tensors"):
-        matches(pattern, name)
-
-
-@pytest.mark.parametrize(
-    "pattern", ["model/w", "*/w", "model/?", "re:/w$", "re:^model/w", f"model/w{VALUE}", "*VARIABLE_VALUE"]
-)
-def test_closing_of_an_object_based_key_may_be_left_out(pattern: str) -> None:
-    assert matches(pattern, f"model/w{VALUE}") == [f"model/w{VALUE}"]
-
-
-def test_no_other_part_may_be_left_out() -> None:
-    with pytest.raises(ValueError, match="matches none"):
-        matches("model/w", f"model/w/.OPTIMIZER_SLOT/optimizer/m{VALUE}", "model/w/.ATTRIBUTES/table-keys")
-
-
-def test_each_name_has_the_first_pattern_that_matches() -> None:
-    found = match_names(["a*", "*b", "re:."], ["ab", "b", "c"])
-    assert found == {"ab": "a*", "b": "*b", "c": "re:."}
-
-
-def test_unmatched_pattern_names_the_closest() -> None:
-    names = ["dense/kernel", "dense/bias", "global_step"]
-    with pytest.raises(ValueError, match=r"'dense/kernal' matches none of the 3 tensors; close names: dense/kernel"):
-        match_names(["dense/kernal"], names)
-
-
-def test_unmatched_pattern_among_matching_ones() -> None:
-    with pytest.raises(ValueError, match=r"'nope' matches none of the 1 tensors$"):
-        match_names(["w", "nope"], ["w"])
+    assert matches(pattern, name) == []
 
 
 def test_malformed_expression() -> None:

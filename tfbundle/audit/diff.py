@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +16,9 @@ from tfbundle.bundle.listing import Kind
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader, open_bundle
 from tfbundle.bundle.twins import find_twins, have_same_checksums
+from tfbundle.choosing.names import TensorNames, read_names
+from tfbundle.errors import BundleError
 from tfbundle.format.naming import name_to_key
-from tfbundle.format.patterns import match_names
 
 
 def diff(
@@ -106,12 +107,22 @@ def _check_tolerance(tolerance: Tolerance) -> None:
         raise ValueError("bits are the same or not; leave out the tolerances, or bits")
 
 
-def _choose(left: _Side, right: _Side, only: Collection[str]) -> tuple[_Side, _Side]:
+def _choose(left: _Side, right: _Side, only: Sequence[str]) -> tuple[_Side, _Side]:
     if not only:
         return left, right
-    chosen = match_names(only, left.kinds | right.kinds)
+    from tfbundle.choosing.matching import match_in_any
+
+    chosen = match_in_any(only, [_known_names(side.bundle) for side in (left, right)])
     kinds = ({name: kind for name, kind in side.kinds.items() if name in chosen} for side in (left, right))
     return _Side(left.bundle, next(kinds)), _Side(right.bundle, next(kinds))
+
+
+def _known_names(bundle: BundleReader) -> TensorNames:
+    """Return the names of a bundle's tensors, without its object graph where that cannot be read."""
+    try:
+        return read_names(bundle)
+    except BundleError:  # it is told if the graph itself is compared
+        return TensorNames(bundle)
 
 
 def _compare_dtypes(left: _Side, right: _Side, names: Sequence[str]) -> tuple[DtypeDiff, ...]:

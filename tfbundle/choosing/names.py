@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tfbundle.choosing.optimizer import find_optimizers
 from tfbundle.format.naming import OBJECT_GRAPH_KEY, key_to_name
-from tfbundle.format.object_graph import TrackableObject
+from tfbundle.format.object_graph import TrackableObject, decode_object_graph
 from tfbundle.format.object_paths import ATTRIBUTES, VALUE_ENDING, find_keys, nearest_paths
+
+if TYPE_CHECKING:
+    from tfbundle.bundle.reader import BundleReader
 
 OBJECT_GRAPH = key_to_name(OBJECT_GRAPH_KEY)
 SAVE_COUNTER = f"save_counter{VALUE_ENDING}"
@@ -135,3 +138,14 @@ class TensorNames(Collection[str]):
 def known_names(names: Collection[str]) -> TensorNames:
     """Return names as they are known, without any graph unless they come with one."""
     return names if isinstance(names, TensorNames) else TensorNames(names)
+
+
+def read_names(bundle: BundleReader) -> TensorNames:
+    """Return the names of the tensors of a bundle, with its object graph.
+
+    Raises:
+        FormatError: the object graph is damaged.
+        BundleNotFoundError: the data file that holds it is missing.
+    """
+    graph = decode_object_graph(bundle[OBJECT_GRAPH].item()) if OBJECT_GRAPH in bundle else ()
+    return TensorNames(bundle, graph)

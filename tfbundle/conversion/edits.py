@@ -10,23 +10,13 @@ from tfbundle.choosing.names import OBJECT_GRAPH, TensorNames
 from tfbundle.choosing.naming import Naming
 from tfbundle.choosing.rename import Renaming, rename_tensors
 from tfbundle.format.naming import OBJECT_GRAPH_KEY, name_to_key
-from tfbundle.format.object_graph import decode_object_graph, drop_values, rename_values
+from tfbundle.format.object_graph import drop_values, rename_values
 from tfbundle.format.object_paths import ATTRIBUTES
 from tfbundle.format.strings import encode_strings
 from tfbundle.streaming.plan import Edits
 
 NO_OBJECTS = "no object has a value"
 """The reason given for an object graph that is left out because only names of TF1 remain."""
-
-
-def read_names(bundle: BundleReader) -> TensorNames:
-    """Return the names of the tensors of a bundle, with its object graph.
-
-    Raises:
-        FormatError: the object graph is damaged.
-    """
-    graph = decode_object_graph(bundle[OBJECT_GRAPH].item()) if OBJECT_GRAPH in bundle else ()
-    return TensorNames(bundle, graph)
 
 
 def plan_edits(

@@ -11,11 +11,11 @@ from tfbundle.bundle.transcode import pack_index
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.choosing.deciding import decide
 from tfbundle.choosing.decisions import Decision, Decisions
-from tfbundle.choosing.names import TensorNames
+from tfbundle.choosing.names import TensorNames, read_names
 from tfbundle.choosing.naming import Naming
 from tfbundle.choosing.optimizer import find_optimizer_state
 from tfbundle.choosing.select import Selection
-from tfbundle.conversion.edits import plan_edits, read_names
+from tfbundle.conversion.edits import plan_edits
 from tfbundle.streaming.layout import Layout
 from tfbundle.streaming.plan import Edits, Plan
 from tfbundle.streaming.planning import plan_conversion
