@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -27,6 +28,40 @@ def test_rows(tmp_path: Path) -> None:
         nbytes, errors = check_rows(bundle)
     assert nbytes == 8
     assert [(name, type(error)) for name, error in errors.items()] == [("s", ChecksumError), ("z", BundleNotFoundError)]
+
+
+def fail_at(monkeypatch: pytest.MonkeyPatch, place: int, number: int) -> None:
+    """Let the operating system refuse to read one byte of every file."""
+    read = os.preadv
+
+    def preadv(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        if offset <= place < offset + len(buffers[0]):
+            raise OSError(number, os.strerror(number))
+        return read(descriptor, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+
+
+@pytest.mark.parametrize(("place", "lost"), [(3, "a"), (9, "s")])
+def test_bytes_that_the_disk_does_not_give_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int, lost: str
+) -> None:
+    bundle = HandmadeBundle([floats("a", [1, 2]), strings("s", [b"x"]), floats("b", range(300)), floats("c", [4])])
+    prefix = bundle.write(tmp_path / "m")
+    with open_bundle(prefix) as opened:
+        fail_at(monkeypatch, place, errno.EIO)
+        _, errors = check_rows(opened)
+    path = f"{prefix}.data-00000-of-00001"
+    assert {name: str(error) for name, error in errors.items()} == {
+        lost: f"{path}: tensor '{lost}': cannot be read: Input/output error"
+    }
+
+
+def test_other_trouble_with_reading_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_bundle(BUNDLE.write(tmp_path / "m")) as opened:
+        fail_at(monkeypatch, 3, errno.ENOMEM)
+        with pytest.raises(OSError, match="Cannot allocate memory"):
+            check_rows(opened)
 
 
 @pytest.mark.parametrize(

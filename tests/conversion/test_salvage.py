@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -452,3 +453,22 @@ def test_plain_data(source: str, tmp_path: Path) -> None:
     flip(source + SHARDS[0], 0)
     plain = salvage(source, tmp_path / "saved").to_dict()
     assert (plain["ok"], plain["num_tensors"], plain["lost"][0]["tensor"]) == (False, 4, "a/kernel")
+
+
+def test_bytes_that_the_disk_does_not_give_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first kilobyte of the data file cannot be read: what lies there is lost, the rest is saved."""
+    bundle = HandmadeBundle([floats("w", np.arange(300)), floats("b", [3]), floats("c", [4])])
+    prefix = bundle.write(tmp_path / "model")
+    read = os.preadv
+
+    def preadv(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        if offset < 1000 and os.fstat(descriptor).st_size == 1208:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(descriptor, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    report = salvage(prefix, tmp_path / "saved", options=RunOptions(jobs=1))
+    assert [damage.message for damage in report.lost] == [
+        f"{prefix}.data-00000-of-00001: tensor 'w': cannot be read: Input/output error"
+    ]
+    assert {name: value.tolist() for name, value in tfbundle.load(tmp_path / "saved").items()} == {"b": [3], "c": [4]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -23,6 +25,11 @@ from tfbundle.storage.base import Storage
 
 _WRONG_STEP = "the index and the data files do not belong together: they are of different steps, or the copy is partial"
 
+_UNREADABLE = {
+    getattr(errno, name) for name in ("EIO", "EBADMSG", "ENODATA", "EREMOTEIO", "EUCLEAN") if hasattr(errno, name)
+}
+"""What the operating system says of bytes that the disk does not give back; trying again does not help."""
+
 
 @dataclass(frozen=True)
 class Damage:
@@ -43,7 +50,11 @@ def check_rows(bundle: BundleReader) -> tuple[int, dict[str, BundleError]]:
     """Check all rows: most of them in one sweep, and one by one what that did not find sound.
 
     Returns:
-        How many bytes of payload were read, and what is wrong with each damaged row, by the name of its key.
+        How many bytes of payload were read, and what is wrong with each damaged row, by the name of its key. Bytes
+        that the disk does not give back are damage, too.
+
+    Raises:
+        OSError: reading fails for another reason, such as a missing permission.
     """
     rows = bundle.find_unconfirmed()
     nbytes = int(bundle.index.scanned.size.sum()) - int(bundle.index.scanned.size[rows].sum())
@@ -55,7 +66,16 @@ def check_rows(bundle: BundleReader) -> tuple[int, dict[str, BundleError]]:
             nbytes += bundle.check_payload(name)
         except BundleError as error:
             errors[name] = error
+        except OSError as error:
+            if error.errno not in _UNREADABLE:
+                raise
+            errors[name] = _describe_unreadable(bundle, row, error)
     return nbytes, errors
+
+
+def _describe_unreadable(bundle: BundleReader, row: int, error: OSError) -> FormatError:
+    path, label = str(error.filename or bundle.prefix), bundle.index.label(bundle.index.keys_in_order[row])
+    return FormatError(f"cannot be read: {error.strerror or os.strerror(error.errno or 0)}", path, label)
 
 
 def guess_cause(errors: Collection[BundleError], num_rows: int) -> str:
