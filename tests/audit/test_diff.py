@@ -14,7 +14,7 @@ from tests.support.partitions import Piece, partitioned_bundle
 from tests.support.processes import BARE_IMPORTS, peak_nbytes
 from tests.support.requirements import corpus_root
 from tests.support.wire import bytes_field, varint_field
-from tfbundle import BundleNotFoundError, ChecksumError, DiffOptions, FormatError, diff
+from tfbundle import BundleNotFoundError, ChecksumError, DiffOptions, FormatError, diff, halve
 
 LEFT = HandmadeBundle(
     [floats("kernel", np.arange(6).reshape(2, 3)), floats("bias", [1, 2]), integers("step", [7]), strings("s", [b"a"])]
@@ -113,6 +113,14 @@ def test_only_knows_what_other_verbs_know(tmp_path: Path) -> None:
     assert (report.num_common, report.equal) == (1, True)
     os.unlink(f"{right}.data-00000-of-00001")
     assert diff(left, right, only=["norm"], options=QUICK).num_unread == 1
+
+
+@pytest.mark.parametrize("values", [[1.0], [1.0, 2.0]])
+def test_only_where_what_is_called_object_graph_is_none(tmp_path: Path, values: list[float]) -> None:
+    prefix = HandmadeBundle([floats("_CHECKPOINTABLE_OBJECT_GRAPH", values), floats("w", [1])]).write(tmp_path / "m")
+    assert diff(prefix, prefix, only=["w"]).num_common == 1
+    with pytest.raises(FormatError, match=r"no object graph: float32 \[.\], expected one string"):
+        halve(prefix, tmp_path / "half")
 
 
 def test_only_leaves_the_rest_unread(left: str, tmp_path: Path) -> None:

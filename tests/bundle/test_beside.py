@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -15,7 +16,7 @@ STATE = 'model_checkpoint_path: "{0}"\nall_model_checkpoint_paths: "{0}"\n'
 
 
 def record(source: str | Path, target: str | Path) -> list[str]:
-    return record_checkpoint(os.fspath(source), os.fspath(target), LocalStorage())
+    return record_checkpoint([os.fspath(source)], os.fspath(target), LocalStorage())
 
 
 @pytest.fixture
@@ -129,3 +130,18 @@ def test_saved_model_around_the_source(tmp_path: Path) -> None:
 
 def test_nothing_beside_the_source(source: str) -> None:
     assert surroundings_notes(source, LocalStorage()) == []
+
+
+def test_file_that_cannot_be_replaced(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundle is complete by then: a note tells, and the file stays as it was."""
+    halve(source, tmp_path / "half" / "first")
+    before = (tmp_path / "half" / "checkpoint").read_text()
+
+    def fail(*_paths: str) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "rename", fail)
+    (note,) = record(source, tmp_path / "half" / "second")
+    assert note == f"left alone: {tmp_path}/half/checkpoint: Operation not permitted"
+    assert (tmp_path / "half" / "checkpoint").read_text() == before
+    assert sorted(os.listdir(tmp_path / "half")) == ["checkpoint", "first.data-00000-of-00001", "first.index"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import tfbundle
 from tests.support.handmade import HandmadeBundle, files_of, flip, floats
 from tests.support.requirements import corpus_root, tensorflow
 from tfbundle import BundleExistsError, ChecksumError, FormatError, Layout, RunOptions, UnsupportedError, merge
+from tfbundle.storage.local import LocalStorage
 
 
 @pytest.fixture(scope="module")
@@ -229,3 +232,25 @@ def test_damaged_entry_is_blamed_on_its_index(tmp_path: Path) -> None:
     damaged = HandmadeBundle([floats("b", [2], extra=b"\x08\x63")]).write(tmp_path / "damaged")  # dtype 99
     with pytest.raises(FormatError, match=r"damaged\.index: tensor 'b': unknown dtype 99"):
         merge([sound, damaged], tmp_path / "both")
+
+
+def test_inputs_that_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prefixes = [HandmadeBundle([floats(name, [1])]).write(tmp_path / name / "m") for name in ("a", "b")]
+    remove = LocalStorage.remove
+
+    def fail(storage: LocalStorage, path: str) -> None:
+        if path == f"{prefixes[1]}.index":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        remove(storage, path)
+
+    monkeypatch.setattr(LocalStorage, "remove", fail)
+    with pytest.raises(PermissionError, match=rf"Permission denied; {tmp_path}/ab/m is complete, but .*b/m\.index'"):
+        merge(prefixes, tmp_path / "ab" / "m", files="move")
+    assert tfbundle.verify(tmp_path / "ab").ok  # which its checkpoint file names
+
+
+def test_directory_of_no_input_gets_another_latest_checkpoint(tmp_path: Path) -> None:
+    prefixes = [HandmadeBundle([floats(name, [1])]).write(tmp_path / name / "m") for name in ("a", "b")]
+    for folder in ("a", "b"):
+        assert merge(prefixes, tmp_path / folder / "both").notes == ()
+        assert not (tmp_path / folder / "checkpoint").exists()

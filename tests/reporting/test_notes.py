@@ -134,7 +134,7 @@ def test_what_was_rewritten_in_the_object_graph() -> None:
         return found
 
     copy, drop = Decision("copy", "float32"), Decision("drop", "--drop w")
-    begin = "the object graph was rewritten: it"
+    begin = "the object graph is rewritten: it"
     assert note(drop, Edits({}, payload)) == f"{begin} no longer lists what was dropped"
     assert note(copy, Edits({b"w": b"v"}, payload)) == f"{begin} has the new names"
     both = f"{begin} no longer lists what was dropped, and has the new names"

@@ -130,7 +130,8 @@ def average(
             agreeing = bundles if integers == "agree" else []
             differences = _write(plan, copies, agreeing, prefix, options)
             from_last = _tensor_names(plan.index, differences)
-            notes = difference_notes(bundles, differences) + _record(bundles, prefix, storage)
+            notes = difference_notes(bundles, differences)
+            notes += record_checkpoint((bundle.prefix for bundle in bundles), prefix, storage)
         return AverageReport(
             tuple(bundle.prefix for bundle in bundles),
             prefix,
@@ -194,11 +195,3 @@ def _tensor_names(index: BundleIndex, keys: Collection[bytes]) -> tuple[str, ...
         tensor = index.keys_in_order[row]
         tensors |= {key: tensor for key, _ in index.slice_rows(tensor) if key in keys}
     return tuple(sorted({key_to_name(key) for key in tensors.values()}))
-
-
-def _record(bundles: Sequence[BundleReader], prefix: str, storage: Storage) -> list[str]:
-    """Make the result the latest checkpoint of its directory, unless an input is there."""
-    directory = os.path.realpath(os.path.dirname(prefix))
-    if any(os.path.realpath(os.path.dirname(bundle.prefix)) == directory for bundle in bundles):
-        return []
-    return record_checkpoint(bundles[-1].prefix, prefix, storage)

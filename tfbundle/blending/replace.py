@@ -130,7 +130,7 @@ def replace_tensor(
             check_target(prefix, bundle.index.header.num_shards, if_exists, storage)
             with readable_bundle(bundle, prefix) as readable:
                 num_shards, unused = write_compact(readable, tensor, prefix, if_exists), 0
-            notes += record_checkpoint(bundle.prefix, prefix, storage)
+            notes += record_checkpoint([bundle.prefix], prefix, storage)
         entry, before = tensor.entry, (dtype_name(old.dtype), old.shape) if old else ("", ())
         return ReplaceReport(
             prefix,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 
 from tfbundle.bundle.locate import SAVED_MODEL_FILENAME
 from tfbundle.bundle.state_file import read_state
@@ -23,16 +24,16 @@ def surroundings_notes(prefix: str, storage: Storage) -> list[str]:
     ]
 
 
-def record_checkpoint(source_prefix: str, target_prefix: str, storage: Storage) -> list[str]:
-    """Make the target the latest checkpoint in the ``checkpoint`` file of its directory, if that is another one.
+def record_checkpoint(source_prefixes: Iterable[str], target_prefix: str, storage: Storage) -> list[str]:
+    """Make the target the latest checkpoint in the ``checkpoint`` file of its directory, unless a source is there.
 
     Paths are written relative to the directory, so that it can be moved.
 
     Returns:
-        A note that says so; or that a file which is there could not be understood, and was left alone.
+        A note that says so; or that a file which is there could not be understood or replaced, and was left alone.
     """
     directory, base = os.path.split(target_prefix)
-    if os.path.realpath(directory) == os.path.realpath(os.path.dirname(source_prefix)):
+    if os.path.realpath(directory) in {os.path.realpath(os.path.dirname(prefix)) for prefix in source_prefixes}:
         return []
     path = os.path.join(directory, STATE_FILENAME)
     try:
@@ -40,7 +41,10 @@ def record_checkpoint(source_prefix: str, target_prefix: str, storage: Storage) 
     except BundleError as error:
         return [f"left alone: {error}"]
     text = format_state(add_checkpoint(state, base or os.path.join(os.curdir, ""), time.time()))
-    with staging(storage, replace=True) as stage:
-        stage.create(path).write_at(0, text.encode())
-        stage.publish(last=path)
+    try:
+        with staging(storage, replace=True) as stage:
+            stage.create(path).write_at(0, text.encode())
+            stage.publish_over(path)
+    except OSError as error:  # the bundle itself is complete
+        return [f"left alone: {path}: {error.strerror}"]
     return [f"{path} names it as the latest checkpoint"]

@@ -314,7 +314,7 @@ def target_prefix(path: PathLike, source_prefix: str, storage: Storage) -> str:
     """Return the prefix to write to.
 
     Args:
-        path: a prefix, or its ``.index``; or a directory, given by a closing separator or because it exists, in
+        path: a prefix, or one of its files; or a directory, given by a closing separator or because it exists, in
             which the bundle takes the source's name.
         source_prefix: where the bundle comes from.
         storage: where ``path`` is.
@@ -327,7 +327,7 @@ def target_prefix(path: PathLike, source_prefix: str, storage: Storage) -> str:
         raise ValueError("the path of the target is empty; for the current directory, write ./")
     if text.endswith(os.sep) or storage.is_directory(text):
         return os.path.join(text, os.path.basename(source_prefix))
-    return text.removesuffix(INDEX_SUFFIX)
+    return strip_data_suffix(text) or text.removesuffix(INDEX_SUFFIX)
 
 
 def save(prefix: PathLike, tensors: Mapping[str, ArrayLike], *, if_exists: IfExists = "error") -> None:

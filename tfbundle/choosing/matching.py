@@ -43,7 +43,7 @@ def match_in_any(patterns: Iterable[str], sides: Sequence[TensorNames]) -> dict[
     for pattern in patterns:
         matches = [name for names in sides for name in _match_one(pattern, names)]
         if not matches and pattern not in PRESETS:
-            shorts = chain.from_iterable(names.iter_short() for names in sides)
+            shorts = dict.fromkeys(chain.from_iterable(names.iter_short() for names in sides))
             hint = hint_closest(pattern.removeprefix(REGEX_MARK), shorts)
             raise ValueError(f"pattern {pattern!r} matches none of the {len(set(chain(*sides)))} tensors{hint}")
         for name in matches:

@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from tfbundle.choosing.optimizer import find_optimizers
+from tfbundle.errors import FormatError
+from tfbundle.format.dtypes import STRING, dtype_name
 from tfbundle.format.naming import OBJECT_GRAPH_KEY, key_to_name
 from tfbundle.format.object_graph import TrackableObject, decode_object_graph
 from tfbundle.format.object_paths import ATTRIBUTES, VALUE_ENDING, find_keys, nearest_paths
@@ -144,8 +146,13 @@ def read_names(bundle: BundleReader) -> TensorNames:
     """Return the names of the tensors of a bundle, with its object graph.
 
     Raises:
-        FormatError: the object graph is damaged.
+        FormatError: the object graph is damaged, or is no string.
         BundleNotFoundError: the data file that holds it is missing.
     """
-    graph = decode_object_graph(bundle[OBJECT_GRAPH].item()) if OBJECT_GRAPH in bundle else ()
-    return TensorNames(bundle, graph)
+    if OBJECT_GRAPH not in bundle:
+        return TensorNames(bundle)
+    entry = bundle.entry(OBJECT_GRAPH)
+    if entry.dtype != STRING.number or entry.num_elements != 1:
+        found = f"{dtype_name(entry.dtype)} {list(entry.shape)}"
+        raise FormatError(f"no object graph: {found}, expected one string", bundle.prefix, f"tensor {OBJECT_GRAPH!r}")
+    return TensorNames(bundle, decode_object_graph(bundle[OBJECT_GRAPH].item()))

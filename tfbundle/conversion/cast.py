@@ -97,7 +97,7 @@ def cast(
                         on_overflow=policy.on_overflow,
                         options=options,
                     )
-                notes += record_checkpoint(bundle.prefix, prefix, storage)
+                notes += record_checkpoint([bundle.prefix], prefix, storage)
         except FormatError as error:
             raise error.add_path(bundle.prefix) from error
         return CastReport(

@@ -121,8 +121,10 @@ def merge(
             if files == "copy":
                 carry_out(plan, shards, prefix, storage, on_overflow="error", options=options)
             else:
-                _take_files(bundles, index, shards, prefix, files, options)
-            notes = record_checkpoint(bundles[0].prefix, prefix, storage)
+                _link_files(bundles, index, shards, prefix, options)
+            notes = record_checkpoint((bundle.prefix for bundle in bundles), prefix, storage)
+            if files == "move":
+                _remove_inputs(bundles, shards, prefix)
         nbytes = sum(plan.shard_nbytes)
         names = tuple(bundle.prefix for bundle in bundles)
         return MergeReport(names, prefix, len(plan.decisions), plan.header.num_shards, nbytes, tuple(notes))
@@ -226,15 +228,14 @@ def _plan(index: BundleIndex, shards: Sequence[ReadableFile], layout: Layout) ->
     return plan_conversion(index, [shard.nbytes for shard in shards], everything, layout)
 
 
-def _take_files(
+def _link_files(
     bundles: Sequence[BundleReader],
     index: BundleIndex,
     shards: Sequence[ReadableFile],
     prefix: str,
-    files: Files,
     options: RunOptions,
 ) -> None:
-    """Link the data files to their new names, publish the index, and then perhaps remove the inputs."""
+    """Link the data files to their new names, and publish the index."""
     storage = bundles[0].storage
     for bundle in bundles:
         for key in bundle.index:
@@ -243,8 +244,18 @@ def _take_files(
         for number, shard in enumerate(shards):
             stage.link(shard.path, data_filename(prefix, number, len(shards)))
         publish_bundle(stage, storage, prefix, index.header, index.iter_rows(), options.if_exists)
-    if files == "move":
-        for bundle in bundles:
-            storage.remove(index_filename(bundle.prefix))
-        for shard in shards:
-            storage.remove(shard.path)
+
+
+def _remove_inputs(bundles: Sequence[BundleReader], shards: Sequence[ReadableFile], prefix: str) -> None:
+    """Remove indexes and data files once the result is complete.
+
+    Raises:
+        OSError: one stays where it is; the message says that the result is complete.
+    """
+    storage = bundles[0].storage
+    try:
+        for path in (*(index_filename(bundle.prefix) for bundle in bundles), *(shard.path for shard in shards)):
+            storage.remove(path)
+    except OSError as error:
+        reason = f"{error.strerror}; {prefix} is complete, but its inputs could not all be removed"
+        raise OSError(error.errno, reason, error.filename) from error

@@ -124,7 +124,7 @@ def salvage(
         if not options.dry_run:
             check_target(prefix, plan.header.num_shards, options.if_exists, storage)
             carry_out(plan, sources, prefix, storage, on_overflow="error", options=options)
-            notes += record_checkpoint(bundle.prefix, prefix, storage)
+            notes += record_checkpoint([bundle.prefix], prefix, storage)
         return SalvageReport(
             bundle.prefix,
             prefix,

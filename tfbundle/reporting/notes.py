@@ -72,7 +72,7 @@ def conversion_notes(plan: Plan, to: str) -> list[str]:
 def _describe_graph(plan: Plan) -> str:
     changes = ["no longer lists what was dropped"] if plan.decisions.are("drop").any() else []
     changes += ["has the new names"] if plan.edits.names else []
-    return f"the object graph was rewritten: it {', and '.join(changes)}"
+    return f"the object graph is rewritten: it {', and '.join(changes)}"
 
 
 def _count(number: int, one: str, many: str) -> tuple[str, str]:
