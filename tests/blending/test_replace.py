@@ -24,7 +24,8 @@ from tests.support.handmade import (
     strings,
 )
 from tests.support.requirements import corpus_root
-from tests.support.wire import varint_field
+from tests.support.tables import write_table
+from tests.support.wire import entry_proto, shape_proto, varint_field
 from tfbundle import (
     BundleExistsError,
     BundleNotFoundError,
@@ -381,6 +382,22 @@ def test_damage_elsewhere(prefix: str, tmp_path: Path) -> None:
     assert tfbundle.verify(prefix).ok
 
 
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [(b"\xff", "BundleEntryProto not parseable"), (entry_proto(1, shape_proto(0), 0, 0, 0, 2), "lies in shard 2 of 2")],
+)
+def test_damaged_entry_of_another_tensor(prefix: str, tmp_path: Path, entry: bytes, message: str) -> None:
+    """Nothing is changed; the one more data file must not become that of an entry that named none."""
+    index = Path(f"{prefix}.index")
+    with tfbundle.open(prefix) as opened:
+        rows = {**opened.index.rows, b"z": entry}
+    index.write_bytes(write_table([(b"", bundle(num_shards=2).header), *sorted(rows.items())]))
+    before = files_of(tmp_path)
+    with pytest.raises(FormatError, match=rf"m\.index: tensor 'z': {message}"):
+        replace_tensor(prefix, "a", array(7, 8, 9))
+    assert files_of(tmp_path) == before
+
+
 def test_missing_shard(prefix: str, tmp_path: Path) -> None:
     os.unlink(f"{prefix}.data-00001-of-00002")
     before = files_of(tmp_path)
@@ -391,7 +408,6 @@ def test_missing_shard(prefix: str, tmp_path: Path) -> None:
 
 def test_v1_and_big_endian(tmp_path: Path) -> None:
     from tests.support.bundles import entry_of, write_bundle
-    from tests.support.wire import shape_proto
 
     header = bytes.fromhex("080110011a020801")
     data = np.array([1, 2], ">f4").tobytes() + np.array([5, 6], ">i8").tobytes()

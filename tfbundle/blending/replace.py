@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from tfbundle.blending.compact import write_compact
@@ -183,6 +184,7 @@ def _replace_in_place(bundle: BundleReader, tensor: NewTensor, storage: Storage)
     fingerprint = _index_fingerprint(prefix, storage)
     shards, num_shards = bundle.open_shards(), header.num_shards + 1
     rows = _replace_row(bundle.index, tensor, shard_id=num_shards - 1)
+    used_nbytes = _used_nbytes(BundleIndex(header, rows), tensor, prefix)
     with staging(storage, replace=True) as stage:
         for number, shard in enumerate(shards):
             _take_over(stage, shard, data_filename(prefix, number, num_shards))
@@ -196,8 +198,24 @@ def _replace_in_place(bundle: BundleReader, tensor: NewTensor, storage: Storage)
         remove_stale_shards(prefix, header.num_shards, storage)  # what another attempt left behind
         publish_in_place(stage, storage, prefix, replace(header, num_shards=num_shards), sorted(rows.items()))
     total = sum(shard.nbytes for shard in shards) + len(tensor.payload)
-    columns = BundleIndex(header, rows).columns
-    return num_shards, total - int(columns.size.sum())
+    return num_shards, max(0, total - used_nbytes)
+
+
+def _used_nbytes(index: BundleIndex, tensor: NewTensor, prefix: str) -> int:
+    """Return the bytes of all payloads of the new index.
+
+    Raises:
+        FormatError: an entry is damaged, or names a data file that does not exist, which the new one must not become.
+    """
+    num_shards = index.header.num_shards
+    try:
+        columns = index.columns
+        for row in np.flatnonzero(columns.shard_id >= num_shards).tolist():
+            if (key := index.keys_in_order[row]) != tensor.key:
+                raise FormatError(f"lies in shard {columns.shard_id[row]} of {num_shards}", "", index.label(key))
+    except FormatError as error:
+        raise error.add_path(index_filename(prefix)) from error
+    return int(columns.size.sum())
 
 
 def _index_fingerprint(prefix: str, storage: Storage) -> tuple[int, int]:
