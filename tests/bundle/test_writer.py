@@ -389,8 +389,6 @@ def test_target_prefix(tmp_path: Path) -> None:
     assert target_prefix("new/half.index", "src/model", STORAGE) == "new/half"
     assert target_prefix("new/half.data-00001-of-00003", "src/model", STORAGE) == "new/half"
     assert target_prefix(Path("half-1.5"), "src/model", STORAGE) == "half-1.5"
-    with pytest.raises(ValueError, match="path is empty"):
-        target_prefix("", "src/model", STORAGE)
 
 
 @pytest.mark.parametrize(

@@ -75,12 +75,8 @@ def _match(patterns: list[str], bundle: BundleReader) -> Collection[str] | None:
 
 def _known_names(bundle: BundleReader) -> Collection[str]:
     """Return all names, and the paths through the object graph if it can be read: data files may be missing."""
-    from tfbundle.choosing.names import OBJECT_GRAPH
+    from tfbundle.choosing.names import read_names
     from tfbundle.errors import BundleError
-
-    if OBJECT_GRAPH not in bundle:
-        return bundle
-    from tfbundle.conversion.edits import read_names
 
     try:
         return read_names(bundle)
