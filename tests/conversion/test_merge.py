@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tfbundle
-from tests.support.handmade import HandmadeBundle, files_of, flip, floats
+from tests.support.handmade import HandmadeBundle, files_of, flip, floats, strings
 from tests.support.requirements import corpus_root, tensorflow
 from tfbundle import BundleExistsError, ChecksumError, FormatError, Layout, RunOptions, UnsupportedError, merge
 from tfbundle.storage.local import LocalStorage
@@ -254,3 +254,17 @@ def test_directory_of_no_input_gets_another_latest_checkpoint(tmp_path: Path) ->
     for folder in ("a", "b"):
         assert merge(prefixes, tmp_path / folder / "both").notes == ()
         assert not (tmp_path / folder / "checkpoint").exists()
+
+
+@pytest.mark.parametrize("files", ["copy", "link", "move"])
+def test_damage_is_blamed_on_its_file(tmp_path: Path, files: Any) -> None:
+    sound = HandmadeBundle([floats("a", [1])]).write(tmp_path / "sound")
+    damaged = HandmadeBundle([floats("b", [2]), strings("s", [b"x"])]).write(tmp_path / "damaged")
+    for offset, name in ((5, "s"), (0, "b")):
+        flip(f"{damaged}.data-00000-of-00001", offset)
+        with pytest.raises(ChecksumError, match=rf"damaged\.data-00000-of-00001: tensor '{name}': .*hecksum"):
+            merge([sound, damaged], tmp_path / "both", files=files)
+        flip(f"{damaged}.data-00000-of-00001", offset)
+    os.truncate(f"{damaged}.data-00000-of-00001", 6)
+    with pytest.raises(FormatError, match=r"damaged\.index: tensor 's': Read less bytes"):
+        merge([sound, damaged], tmp_path / "both", files=files)

@@ -22,6 +22,7 @@ from tfbundle.choosing.decisions import Decision, Decisions
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.dtypes import dtype_name
 from tfbundle.format.entries import decode_entry, encode_entry
+from tfbundle.format.extents import check_places, sort_by_place
 from tfbundle.format.index import BundleIndex
 from tfbundle.format.naming import INDEX_SUFFIX, data_filename, index_filename, key_to_name
 from tfbundle.format.plain import encode_plain_entry
@@ -168,6 +169,7 @@ def unite(bundles: Sequence[BundleReader]) -> tuple[BundleIndex, list[ReadableFi
     shards: list[ReadableFile] = []
     for bundle in bundles:
         numbers: dict[int, int] = {}
+        _check_places(bundle)
         for row in _iter_index(bundle):
             if row.shard_id not in numbers:
                 numbers[row.shard_id] = len(shards)
@@ -196,12 +198,24 @@ class _IndexRow(NamedTuple):
         return encode_entry(replace(decode_entry(self.value), shard_id=shard_id))
 
 
-def _iter_index(bundle: BundleReader) -> Iterator[_IndexRow]:
-    index = bundle.index
+def _check_places(bundle: BundleReader) -> None:
+    """Refuse damaged entries, and payloads outside the data files or in one another; files without any may be missing.
+
+    Raises:
+        FormatError: there are some.
+        BundleNotFoundError: a data file with payloads is missing.
+    """
+    shards, index = bundle.shards, bundle.index
     try:
-        columns = index.columns
+        used = set(index.columns.shard_id.tolist())
+        nbytes = [shards.open(number).nbytes if number in used else 0 for number in range(shards.num_shards)]
+        check_places(index, sort_by_place(index.columns), nbytes)
     except FormatError as error:
         raise error.add_path(index_filename(bundle.prefix)) from error
+
+
+def _iter_index(bundle: BundleReader) -> Iterator[_IndexRow]:
+    index, columns = bundle.index, bundle.index.columns
     parts = (columns.head_nbytes, columns.shard_id, columns.offset, columns.size, columns.crc32c)
     yield from map(_IndexRow, index.keys_in_order, index.values_in_order, *(part.tolist() for part in parts))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import attrgetter
@@ -34,12 +34,17 @@ _CHUNK_ROWS = 1 << 14  # of columns that are Python numbers at a time
 class Ledger:
     """Checksums and statistics of a running conversion.
 
+    Args:
+        plan: what is done.
+        paths: of the source shards, for errors.
+
     Attributes:
         stats: what the cast did to each tensor, in the order of the plan's decisions; 0 for those that are not cast.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, paths: Sequence[str] = ()) -> None:
         self._plan = plan
+        self._paths = paths
         self._read = _Checksums(plan.index.columns.size)
         self._written = _Checksums(plan.targets.size)
         self.stats = StatsTable(len(plan.decisions))
@@ -71,10 +76,10 @@ class Ledger:
         for position in np.flatnonzero(mask_crc32c_array(self._read.crcs[rows]) != stored).tolist():
             row = int(rows[position])
             entry = self._plan.index[self._plan.index.keys_in_order[row]]
-            reason = f"{WRONG_CHECKSUM} (shard {entry.shard_id})"
+            path = self._paths[entry.shard_id] if self._paths else ""
             computed = int(self._read.crcs[row])
             label = self._plan.label(row)
-            raise ChecksumError(reason, "", label, entry.offset, unmask_crc32c(entry.crc32c), computed)
+            raise ChecksumError(WRONG_CHECKSUM, path, label, entry.offset, unmask_crc32c(entry.crc32c), computed)
 
     def check_overflow(self, on_overflow: OnOverflow) -> None:
         """Refuse values that did not fit, if they are to be refused.

@@ -241,7 +241,7 @@ def _copy_structured(
             target.write_at(run.target_offset + start, window)
         crc = written_crc = checksum.finish()
     except FormatError as error:
-        raise error.add_path("", f"tensor {structure.tensor!r}") from error
+        raise error.add_path(source.path, f"tensor {structure.tensor!r}") from error
     if swapped and isinstance(checksum, StringChecksum):
         target.write_at(run.target_offset + checksum.sizes_nbytes, checksum.little_endian_sizes_crc)
         written_crc = checksum.little_endian_crc

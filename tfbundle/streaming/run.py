@@ -112,7 +112,7 @@ def _stage_shards(stage: Stage, prefix: str, plan: Plan) -> tuple[str, ...]:
 
 
 def _run(context: StepContext, plan: Plan, sources: Sequence[ReadableFile], options: RunOptions) -> Ledger:
-    ledger = Ledger(plan)
+    ledger = Ledger(plan, [source.path for source in sources])
     progress, nbytes = options.progress, plan.source_nbytes
     num_workers = choose_num_workers(options.jobs, nbytes, plan.step_nbytes)
     with hired_workers(num_workers) as executor:
