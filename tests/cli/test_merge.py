@@ -54,6 +54,16 @@ def test_files_taken_over(tfbundle: Command, pair: list[Path], tmp_path: Path, o
     assert package.verify(tmp_path / "out" / "both").ok
 
 
+def test_options_between_paths(tfbundle: Command, pair: list[Path], tmp_path: Path) -> None:
+    one, two = pair
+    for number, words in enumerate(((one, "--link", two), (one, two, "--jobs", "1"), ("--quiet", one, "--quiet", two))):
+        assert tfbundle("merge", *words, tmp_path / str(number)).status == 0
+        assert list(package.load(tmp_path / str(number))) == ["a", "b"]
+    assert tfbundle("merge", one, two, "--link", tmp_path / "3", "--nope").status == 2
+    assert tfbundle("verify", one, two).status == 2
+    assert not (tmp_path / "3.index").exists()
+
+
 def test_errors(tfbundle: Command, pair: list[Path], tmp_path: Path) -> None:
     tfbundle("merge", pair[0], pair[0], tmp_path / "both").check_error(4, "Duplicate tensor keyed by a")
     tfbundle("merge", *pair, pair[1], "--force").check_error(3, "the target is the source")

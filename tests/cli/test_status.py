@@ -56,6 +56,7 @@ def test_bugs_have_no_status(error: Exception) -> None:
     [
         (OSError(28, "No space left on device", "dir/file"), "dir/file: No space left on device"),
         (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError(18, "Invalid cross-device link", "a", None, "b"), "a -> b: Invalid cross-device link"),
         (OSError("something else"), "something else"),
         (OSError(2, "No such file", "\x1b[2J\n"), r"\x1b[2J\n: No such file"),
         (ValueError("a\nb\x1b"), r"a\nb\x1b"),

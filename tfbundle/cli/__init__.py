@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from tfbundle.cli.parser import build_parser
+from tfbundle.cli.parser import parse_options
 from tfbundle.cli.status import (
     INTERRUPTED,
     PIPE_CLOSED,
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name must never fail to print
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = build_parser(arguments).parse_args(arguments)
+    options = parse_options(arguments)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # or numpy starts threads that nothing here needs
     try:
         previous = signal.signal(signal.SIGTERM, _raise_exit)

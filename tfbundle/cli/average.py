@@ -63,7 +63,7 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     add_layout_options(parser)
     add_write_options(parser)
     add_output_options(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, takes_many=True)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -46,7 +46,7 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     add_layout_options(parser)
     add_run_options(parser)
     add_output_options(parser)
-    parser.set_defaults(run=run, files="copy")
+    parser.set_defaults(run=run, files="copy", takes_many=True)
 
 
 def run(options: argparse.Namespace) -> int:

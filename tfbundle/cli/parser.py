@@ -53,3 +53,23 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     for verb in arguments[:1] if arguments and arguments[0] in VERBS else VERBS:
         import_module(f"tfbundle.cli.{verb}").add_parser(verbs, common)
     return parser
+
+
+def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse a command line; exits with a message where it is wrong.
+
+    Where a verb takes many SRC before its DST, options may stand between them, which ``argparse`` alone does not allow.
+
+    Example:
+        >>> options = parse_options(["merge", "a", "b", "--link", "both"])
+        >>> options.sources, options.target
+        (['a', 'b'], 'both')
+    """
+    parser = build_parser(arguments)
+    options, rest = parser.parse_known_args(arguments)
+    if rest and (not getattr(options, "takes_many", False) or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.sources += [options.target, *rest[:-1]]
+        options.target = rest[-1]
+    return options

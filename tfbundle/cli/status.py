@@ -46,5 +46,6 @@ def explain_error(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "out of memory"
     if isinstance(error, OSError) and not isinstance(error, BundleError) and error.strerror:
-        return escape(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+        paths = " -> ".join(str(path) for path in (error.filename, error.filename2) if path)
+        return escape(": ".join(filter(None, (paths, error.strerror))))
     return escape(str(error))
