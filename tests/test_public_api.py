@@ -69,23 +69,11 @@ def test_every_name_resolves_and_is_documented(name: str) -> None:
         assert inspect.getdoc(value)
 
 
-def test_functions_show_an_example_and_their_errors() -> None:
-    for name in (
-        "average",
-        "create",
-        "diff",
-        "get_checkpoint_state",
-        "halve",
-        "latest",
-        "load",
-        "merge",
-        "open",
-        "save",
-        "verify",
-    ):
-        text = inspect.getdoc(getattr(tfbundle, name)) or ""
-        assert "Example:" in text, name
-        assert "Raises:" in text, name
+@pytest.mark.parametrize("name", [name for name in PUBLIC if name[0].islower()])
+def test_functions_show_an_example_and_their_errors(name: str) -> None:
+    text = inspect.getdoc(getattr(tfbundle, name)) or ""
+    assert "Example:" in text
+    assert "Raises:" in text
 
 
 def test_unknown_name_is_an_attribute_error() -> None:

@@ -24,6 +24,7 @@ from tfbundle.bundle.writer import (
     target_prefix,
     to_array,
 )
+from tfbundle.choosing.names import TensorNames
 from tfbundle.errors import FormatError, TensorNotFoundError, UnsupportedError
 from tfbundle.format.dtypes import dtype_name
 from tfbundle.format.entries import BIG, MAX_NUM_SHARDS, encode_entry
@@ -33,8 +34,6 @@ from tfbundle.sstable.checksum import crc32c
 from tfbundle.storage.base import ReadableFile, Stage, Storage, staging
 from tfbundle.storage.buffers import WINDOW_NBYTES
 from tfbundle.storage.local import LocalStorage
-
-_VALUE_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 @dataclass(frozen=True)
@@ -148,10 +147,9 @@ def replace_tensor(
 
 def _find_name(bundle: BundleReader, name: str, allow: Collection[Allow]) -> str:
     """Return the full name of the tensor that a name means."""
-    names = set(bundle)
-    for candidate in (name, name + _VALUE_SUFFIX, name.removesuffix(":0")):
-        if candidate in names:
-            return candidate
+    known = TensorNames(tuple(bundle))
+    if found := known.find(name) or known.find(name.removesuffix(":0")):
+        return found.name
     if not name or name in bundle:
         raise ValueError("a tensor needs a name that is not empty and not the key of a slice")
     if "new" in allow:

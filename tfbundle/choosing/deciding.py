@@ -48,7 +48,7 @@ def decide(
     by_dtype = {number: _decide_by_dtype(dtype_name(number), policy) for number in present}
     usual = Decisions.of(by_dtype[number] for number in present)
     decisions = usual.spread(np.searchsorted(present, dtypes))
-    if not (chosen.any or selection.only or optimizer_state):
+    if chosen is _NOBODY and not optimizer_state:
         return decisions
     special: dict[Decision, list[int]] = {}
     for position, (name, number) in enumerate(zip(names, dtypes.tolist(), strict=True)):
@@ -89,16 +89,12 @@ class _Chosen(NamedTuple):
     only: Mapping[str, str]
     rules: Mapping[str, tuple[str, str]]
 
-    @property
-    def any(self) -> bool:
-        return bool(self.drop or self.keep or self.only or self.rules) or self.select is not None
-
 
 _NOBODY = _Chosen({}, None, {}, {}, {})
 
 
 def _match_options(names: TensorNames, selection: Selection, policy: CastPolicy) -> _Chosen:
-    """Return the tensors that options name."""
+    """Return the tensors that options name; ``_NOBODY`` where there are no such options."""
     if not (policy.rules or selection.drop or selection.select or selection.keep or selection.only):
         return _NOBODY
     from tfbundle.choosing.matching import match_names

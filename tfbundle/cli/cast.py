@@ -51,4 +51,6 @@ def run(options: argparse.Namespace) -> int:
     """Cast, and print the report."""
     from tfbundle.conversion.cast import cast
 
+    if not (options.to or options.like):
+        raise ValueError("--to is missing, the dtype to cast to, such as bfloat16")
     return convert(cast, options)

@@ -64,10 +64,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _find_name(name: str, bundle: BundleReader) -> str:
     """Return the full name of the tensor that a name means, or the name itself."""
-    from tfbundle.format.object_paths import VALUE_ENDING
+    from tfbundle.choosing.names import TensorNames
 
-    candidates = (name, name + VALUE_ENDING, name.removesuffix(":0"))
-    return next((candidate for candidate in candidates if candidate in bundle), name)
+    known = TensorNames(bundle)
+    found = known.find(name) or known.find(name.removesuffix(":0"))
+    return found.name if found else name
 
 
 def parse_where(text: str) -> Where:

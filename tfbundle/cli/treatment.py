@@ -65,15 +65,13 @@ def read_policy(options: argparse.Namespace) -> CastPolicy:
     """Return the policy that the options ask for.
 
     Raises:
-        ValueError: there is no dtype, or a template beside it that settles all dtypes.
+        ValueError: there is a dtype, and a template beside it that settles all dtypes.
     """
     from tfbundle.casting.policy import CastPolicy
 
     to, sources = getattr(options, "to", None), tuple(getattr(options, "sources", ()))
     if options.like and to:
         raise ValueError("--like settles every dtype; leave out --to")
-    if options.verb == "cast" and not (to or options.like):
-        raise ValueError("--to is missing, the dtype to cast to, such as bfloat16")
     return CastPolicy(to or "float16", sources, tuple(options.rule), options.on_overflow)
 
 

@@ -21,8 +21,9 @@ from tfbundle.format.dtypes import data_type
 from tfbundle.format.extents import iter_row_windows
 from tfbundle.format.payload_checksum import ByteOrder, StringChecksum, add_row_crcs, payload_checksum
 from tfbundle.sstable.checksum import crc32c
-from tfbundle.storage.base import Buffer, ReadableFile, StagedFile, Storage
+from tfbundle.storage.base import ReadableFile, StagedFile, Storage
 from tfbundle.storage.buffers import WINDOW_NBYTES
+from tfbundle.storage.nowhere import Nowhere
 from tfbundle.streaming.join import Join, iter_windows
 from tfbundle.streaming.plan import Rows
 from tfbundle.streaming.steps import AnyStep, Run, Structure, Transform, Write
@@ -143,21 +144,6 @@ def run_step(context: StepContext, step: AnyStep) -> StepResult:
 
 def _open_target(context: StepContext, shard_id: int) -> StagedFile:
     return context.storage.open_staged(context.targets[shard_id]) if context.targets else Nowhere()
-
-
-class Nowhere:
-    """A file that forgets what is written to it."""
-
-    path = ""
-
-    def reserve(self, nbytes: int) -> None:
-        """Do nothing."""
-
-    def write_at(self, offset: int, data: Buffer) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 def _write(target: StagedFile, step: Write) -> StepResult:

@@ -50,8 +50,8 @@ def plan_conversion(
     check_places(index, order, shard_nbytes)
     slices = _find_slices(index)
     tensor_of = _map_to_tensors(index, slices)
-    dtype = np.where(decisions.are("cast"), decisions.dtypes, 0)[tensor_of].astype(np.uint8)
-    dtype = np.where(dtype, dtype, index.columns.dtype)
+    wanted = decisions.dtypes[tensor_of]
+    dtype = np.where(wanted > 0, wanted, index.columns.dtype)
     is_cast = dtype != index.columns.dtype
     joined = {
         row: parts
