@@ -16,7 +16,7 @@ import pkgutil
 import resource
 import signal
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import tfbundle
 
@@ -30,10 +30,9 @@ def main() -> None:
         pid = os.fork()
         if not pid:
             os.close(opener)
-            _become(json.loads(line), gate)
+            _become(json.loads(line), gate, answers)
             return
         os.close(gate)
-        print(pid, file=answers)
         requests.readline()
         os.close(opener)
         _, status = os.waitpid(pid, 0)
@@ -48,7 +47,7 @@ def _import_everything() -> None:
         importlib.import_module(name)
 
 
-def _become(request: dict[str, Any], gate: int) -> None:
+def _become(request: dict[str, Any], gate: int, answers: TextIO) -> None:
     """Turn this process into the command, and leave it when the command is done."""
     from tfbundle.cli import main as run_command
 
@@ -65,6 +64,7 @@ def _become(request: dict[str, Any], gate: int) -> None:
         _make_steps_small(request["step_nbytes"])
     if request["num_files"]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (request["num_files"], request["num_files"]))
+    print(os.getpid(), file=answers)
     os.read(gate, 1)  # until the other end is closed
     os.close(gate)
     sys.exit(run_command(request["arguments"]))
