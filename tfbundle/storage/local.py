@@ -22,8 +22,10 @@ class LocalFile(OpenFile):
 
     def __init__(self, path: str, descriptor: int) -> None:
         super().__init__(path, descriptor)
-        self._opened_as = _identity(descriptor)
-        self.nbytes = os.fstat(descriptor).st_size
+        status = self._status()
+        self._opened_as = _identity(status)
+        self.nbytes = status.st_size
+        self.is_regular = stat.S_ISREG(status.st_mode)
 
     def read(self, offset: int, nbytes: int) -> bytes:
         """Return exactly ``nbytes`` bytes, or raise TruncatedError."""
@@ -45,8 +47,12 @@ class LocalFile(OpenFile):
 
     def check_unchanged(self) -> None:
         """Raise FormatError if size or modification time are no longer what they were."""
-        if _identity(self._descriptor) != self._opened_as:
+        if _identity(self._status()) != self._opened_as:
             raise FormatError("the file changed while it was read; run again when nothing writes to it", self.path)
+
+    def _status(self) -> os.stat_result:
+        with named(self.path):
+            return os.fstat(self._descriptor)
 
 
 class LocalStorage:
@@ -64,18 +70,27 @@ class LocalStorage:
             raise UnsupportedError("not a regular file", path) from None  # a socket
         except ValueError as error:  # a NUL in the path
             raise BundleNotFoundError(f"not a path: {error}", ascii(path)) from None
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
+        file = LocalFile(path, descriptor)
+        if not file.is_regular:
+            file.close()
             raise UnsupportedError("not a regular file", path)
-        return LocalFile(path, descriptor)
+        return file
 
     def open_staged(self, path: str) -> LocalStagedFile:
         """Open a staged file again for writing."""
         return LocalStagedFile(path, os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW))
 
     def exists(self, path: str) -> bool:
-        """Tell whether there is anything at ``path``, a dangling link included."""
-        return os.path.lexists(path)
+        """Tell whether there is anything at ``path``, a dangling link included; raise OSError if nobody can tell."""
+        try:
+            os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
+            return False
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return False
+            raise
+        return True
 
     def is_directory(self, path: str) -> bool:
         """Tell whether ``path`` is a directory or a link to one."""
@@ -85,7 +100,7 @@ class LocalStorage:
         """Tell whether two paths lead to the same existing file, by whatever links."""
         try:
             return os.path.samefile(left, right)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
 
     def list_directory(self, path: str) -> list[str]:
@@ -110,6 +125,5 @@ class LocalStorage:
         return LocalStage(replace=replace)
 
 
-def _identity(descriptor: int) -> tuple[int, int]:
-    status = os.fstat(descriptor)
+def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from contextlib import closing
 
 from tfbundle.errors import BundleExistsError
 from tfbundle.storage.base import Buffer
@@ -176,7 +177,5 @@ class LocalStage:
 
 def _sync_directory(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with named(path), closing(OpenFile(path, descriptor)):
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
