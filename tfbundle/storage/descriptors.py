@@ -21,11 +21,13 @@ class OpenFile:
     def close(self) -> None:
         """Release the descriptor."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            descriptor, self._descriptor = self._descriptor, -1
+            with named(self.path):
+                os.close(descriptor)
 
     def __del__(self) -> None:
-        self.close()
+        with contextlib.suppress(OSError):
+            self.close()
 
 
 @contextlib.contextmanager
