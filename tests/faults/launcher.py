@@ -49,7 +49,7 @@ def _import_everything() -> None:
 
 def _become(request: dict[str, Any], gate: int, answers: TextIO) -> None:
     """Turn this process into the command, and leave it when the command is done."""
-    from tfbundle.cli import main as run_command
+    from tfbundle.cli import run_process
 
     os.setsid()
     for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -67,7 +67,8 @@ def _become(request: dict[str, Any], gate: int, answers: TextIO) -> None:
     print(os.getpid(), file=answers)
     os.read(gate, 1)  # until the other end is closed
     os.close(gate)
-    sys.exit(run_command(request["arguments"]))
+    sys.argv = ["tfbundle", *request["arguments"]]
+    run_process()
 
 
 def _make_steps_small(step_nbytes: int) -> None:

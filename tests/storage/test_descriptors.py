@@ -64,9 +64,9 @@ def test_error_of_fstat_names_the_file(path: str, monkeypatch: pytest.MonkeyPatc
         raise OSError(errno.EIO, "Input/output error")
 
     file = LocalStorage().open(path)
-    monkeypatch.setattr(os, "fstat", fail)
     for call in (lambda: LocalStorage().open(path), file.check_unchanged):
-        with pytest.raises(OSError, match="Input/output") as caught:
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="Input/output") as caught:
+            patch.setattr(os, "fstat", fail)
             call()
         assert caught.value.filename == path
 

@@ -20,8 +20,8 @@ class OpenFile:
 
     def close(self) -> None:
         """Release the descriptor; whatever the system says of it, it is gone then."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
             with named(self.path), contextlib.suppress(InterruptedError):
                 os.close(descriptor)
 
