@@ -18,6 +18,7 @@ import tfbundle
 from tests.faults.outcomes import Reference, Tree, Verdict, judge, read_tree
 from tests.faults.scenarios import Scenario
 from tests.faults.tracing import Call, Finished, Launcher, Setting
+from tests.support.requirements import needs_tracing
 
 NUM_LAUNCHERS = 2
 
@@ -79,6 +80,34 @@ def errors_at(call: Call) -> tuple[str, ...]:
 def changes_something(call: Call) -> bool:
     """Whether a call changes files, as opposed to looking at them."""
     return call.name in _CHANGING or call.creates
+
+
+def every_fault(calls: Sequence[Call]) -> list[Fault]:
+    """Return a kill and every error at every call, and errors that stay at those that change something."""
+    kills = [Fault(call, "SIGKILL") for call in calls]
+    errors = [Fault(call, kind) for call in calls for kind in errors_at(call)]
+    return [*kills, *errors, *_lasting(calls)]
+
+
+def a_fault_each(calls: Sequence[Call]) -> list[Fault]:
+    """Return a kill and lasting errors at calls that change something, and an error, in turn another, at every call."""
+    kills = [Fault(call, "SIGKILL") for call in calls if changes_something(call)]
+    return [*kills, *_errors_in_turn(calls), *_lasting(calls)]
+
+
+def some_faults(calls: Sequence[Call], share: int) -> list[Fault]:
+    """Return a kill and an error at every how manyth call that changes something, and at the last."""
+    changing = [call for call in calls if changes_something(call)]
+    chosen = changing[::-share][::-1]
+    return [*(Fault(call, "SIGKILL") for call in chosen), *_errors_in_turn(chosen)]
+
+
+def _errors_in_turn(calls: Sequence[Call]) -> list[Fault]:
+    return [Fault(call, errors_at(call)[turn % len(errors_at(call))]) for turn, call in enumerate(calls)]
+
+
+def _lasting(calls: Sequence[Call]) -> list[Fault]:
+    return [Fault(call, errors_at(call)[0], lasting=True) for call in calls if changes_something(call)]
 
 
 @dataclass
@@ -260,6 +289,7 @@ def _run_again(reference: Reference, launcher: Launcher, root: Path, verdict: Ve
 @contextmanager
 def opened_bench() -> Iterator[Bench]:
     """Start the launchers."""
+    needs_tracing()
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="tfbundle-faults-", dir=place) as folder:
         launchers = [stack.enter_context(Launcher()) for _ in range(NUM_LAUNCHERS)]

@@ -124,7 +124,9 @@ def judge(reference: Reference, tree: Tree, finished: Finished, expected: Iterab
         _check_checkpoint(reference, tree, verdict)
     else:
         allowed = sorted(expected)
-        verdict.require(finished.status in allowed, f"status {finished.status}, not {allowed}: {finished.errors.strip()}")
+        verdict.require(
+            finished.status in allowed, f"status {finished.status}, not {allowed}: {finished.errors.strip()}"
+        )
     return verdict
 
 
@@ -169,7 +171,9 @@ def _check_taken(reference: Reference, tree: Tree, verdict: Verdict) -> None:
     for prefix in reference.scenario.takes_over:
         inputs = {path: content for path, content in reference.before.items() if path.startswith(f"{prefix}.")}
         is_whole = inputs.items() <= tree.items()
-        verdict.require(is_whole or verdict.outcome == "new", f"the input {prefix} is damaged and the target not complete")
+        verdict.require(
+            is_whole or verdict.outcome == "new", f"the input {prefix} is damaged and the target not complete"
+        )
 
 
 def _check_checkpoint(reference: Reference, tree: Tree, verdict: Verdict) -> None:

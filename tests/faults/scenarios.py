@@ -142,7 +142,11 @@ SCENARIOS = {
     scenario.name: scenario
     for scenario in (
         Scenario("halve", _HALVE, add_bystanders),
-        Scenario("halve into new directories", tuple(word.replace("out/", "out/deep/") for word in _HALVE), target="out/deep/model"),
+        Scenario(
+            "halve into new directories",
+            tuple(word.replace("out/", "out/deep/") for word in _HALVE),
+            target="out/deep/model",
+        ),
         Scenario("halve --force", (*_HALVE, "--force"), _add_old_of_three),
         Scenario("halve --force, other shards", (*_HALVE, "--force"), _add_old_of_two),
         Scenario("halve, refused", _HALVE, _add_old_of_three),

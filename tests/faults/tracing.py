@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,11 +22,12 @@ from typing import IO, NamedTuple
 from tests.support.processes import TOP, environment
 
 CALLS = (
-    "openat open creat read pread64 preadv preadv2 write pwrite64 pwritev pwritev2 ftruncate truncate fallocate fsync "
-    "fdatasync sync_file_range fadvise64 rename renameat renameat2 link linkat symlink symlinkat unlink unlinkat mkdir "
-    "mkdirat rmdir close flock statfs fstatfs newfstatat fstat lstat stat statx getdents64 readlink readlinkat access "
-    "faccessat faccessat2 fchmod chmod utimensat copy_file_range sendfile"
-).split()
+    "?openat,?open,?creat,?read,?pread64,?preadv,?preadv2,?write,?pwrite64,?pwritev,?pwritev2,?ftruncate,"
+    "?truncate,?fallocate,?fsync,?fdatasync,?sync_file_range,?fadvise64,?rename,?renameat,?renameat2,?link,"
+    "?linkat,?symlink,?symlinkat,?unlink,?unlinkat,?mkdir,?mkdirat,?rmdir,?close,?flock,?statfs,?fstatfs,"
+    "?newfstatat,?fstat,?lstat,?stat,?statx,?getdents64,?readlink,?readlinkat,?access,?faccessat,?faccessat2,"
+    "?fchmod,?chmod,?utimensat,?copy_file_range,?sendfile"
+)
 """Those by which a program can learn of files or change them."""
 
 _LINE = re.compile(r"(\d+) +(\w+)\((.*)")
@@ -100,11 +101,13 @@ class Setting:
         directory: the current one.
         step_nbytes: makes steps of a plan that small, so that several workers have something to do.
         num_files: how many descriptors it may have; any number where 0.
+        meanwhile: is called with the process id while the command runs.
     """
 
     directory: str = "/"
     step_nbytes: int = 0
     num_files: int = 0
+    meanwhile: Callable[[int], None] = lambda pid: None
 
 
 class Launcher:
@@ -134,10 +137,15 @@ class Launcher:
     def run(self, arguments: Sequence[str], setting: Setting = Setting()) -> Finished:
         """Run ``tfbundle`` with these arguments."""
         with self._started(arguments, setting) as pid:
-            return self._finish(pid)
+            return self._finish(pid, setting)
 
     def trace(
-        self, arguments: Sequence[str], inject: Sequence[str] = (), setting: Setting = Setting(), *, with_paths: bool = False
+        self,
+        arguments: Sequence[str],
+        inject: Sequence[str] = (),
+        setting: Setting = Setting(),
+        *,
+        with_paths: bool = False,
     ) -> Finished:
         """Run it under strace.
 
@@ -148,7 +156,7 @@ class Launcher:
             with_paths: tell the paths of descriptors.
         """
         with self._started(arguments, setting) as pid, self._strace(pid, inject, with_paths=with_paths) as log:
-            finished = self._finish(pid)
+            finished = self._finish(pid, setting)
         return Finished(finished.status, finished.output, finished.errors, log.read_text(), finished.survivors)
 
     @contextlib.contextmanager
@@ -157,7 +165,9 @@ class Launcher:
             "arguments": list(arguments),
             "output": self._path("output"),
             "errors": self._path("errors"),
-            **vars(setting),
+            "directory": setting.directory,
+            "step_nbytes": setting.step_nbytes,
+            "num_files": setting.num_files,
         }
         self._write(json.dumps(request))
         pid = int(self._read())
@@ -170,7 +180,7 @@ class Launcher:
     @contextlib.contextmanager
     def _strace(self, pid: int, inject: Sequence[str], *, with_paths: bool) -> Iterator[Path]:
         log = Path(self._path("trace"))
-        names = sorted({fault.split(":")[0] for fault in inject}) or [f"?{name}" for name in CALLS]
+        names = sorted({fault.split(":")[0] for fault in inject}) or [CALLS]
         command = ["strace", "-f", "-s", "0", "-o", str(log), "-p", str(pid), f"--trace={','.join(names)}"]
         options = [*(["-y"] if with_paths else []), *(word for fault in inject for word in ("-e", f"inject={fault}"))]
         with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
@@ -182,11 +192,12 @@ class Launcher:
             except subprocess.TimeoutExpired:
                 process.kill()
 
-    def _finish(self, pid: int) -> Finished:
+    def _finish(self, pid: int, setting: Setting) -> Finished:
         """Let a command begin, and wait until it is done; one that takes too long is killed."""
         watchdog = threading.Timer(_LONGEST_SECONDS, os.killpg, (pid, signal.SIGKILL))
         watchdog.start()
         self._write("")
+        setting.meanwhile(pid)
         status = int(self._read())
         watchdog.cancel()
         output, errors = (Path(self._path(name)).read_text() for name in ("output", "errors"))
