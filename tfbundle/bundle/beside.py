@@ -38,7 +38,12 @@ def settle(source_prefixes: Iterable[str], prefix: str, num_shards: int, storage
     Returns:
         Notes about both.
     """
-    return [*record_checkpoint(source_prefixes, prefix, storage), *leftover_notes(prefix, num_shards, storage)]
+    notes = record_checkpoint(source_prefixes, prefix, storage)
+    try:
+        notes += leftover_notes(prefix, num_shards, storage)
+    except OSError as error:  # the bundle itself is complete
+        notes.append(f"nobody knows what is left of interrupted runs: {error.filename}: {error.strerror}")
+    return notes
 
 
 def record_checkpoint(source_prefixes: Iterable[str], target_prefix: str, storage: Storage) -> list[str]:

@@ -132,10 +132,10 @@ class LocalStorage:
             return False
 
     def list_directory(self, path: str) -> list[str]:
-        """Return the names in a directory, sorted; none if it cannot be listed."""
+        """Return the names in a directory, sorted; none if it is none, or may not be listed."""
         try:
             return sorted(os.listdir(path or "."))
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             return []
 
     def remove(self, path: str) -> None:

@@ -32,6 +32,8 @@ def publishing_in(directory: str) -> Iterator[None]:
         yield
     finally:
         if descriptor != _NO_DESCRIPTOR:
+            with contextlib.suppress(OSError):  # a child may have a copy of the descriptor
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
             _close(descriptor)
 
 
