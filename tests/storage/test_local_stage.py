@@ -552,3 +552,16 @@ def test_link_to_the_file_behind_a_symbolic_link(tmp_path: Path) -> None:
     stage.publish(str(tmp_path / "below" / "other"))
     assert os.path.samefile(tmp_path / "file", tmp_path / "below" / "other")
     assert not (tmp_path / "below" / "other").is_symlink()
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_link_over_a_link_to_the_same_file(tmp_path: Path, over: bool) -> None:
+    """Renaming one name of a file to another of its names does nothing, and succeeds."""
+    (tmp_path / "source").write_bytes(b"data")
+    os.link(tmp_path / "source", tmp_path / "model.data")
+    stage = LocalStage(replace=True)
+    stage.link(str(tmp_path / "source"), str(tmp_path / "model.data"))
+    stage.create(str(tmp_path / "model.index")).write_at(0, b"index")
+    (stage.publish_over if over else stage.publish)(str(tmp_path / "model.index"))
+    stage.discard()
+    assert contents(tmp_path) == {"source": b"data", "model.data": b"data", "model.index": b"index"}
