@@ -9,6 +9,7 @@ from typing import Protocol
 from tfbundle.errors import TruncatedError
 
 Buffer = bytes | bytearray | memoryview
+Identity = tuple[int, ...]
 
 
 class ReadableFile(Protocol):
@@ -103,6 +104,9 @@ class Storage(Protocol):
 
     def exists(self, path: str) -> bool:
         """Tell whether there is anything at ``path``."""
+
+    def identity(self, path: str) -> Identity | None:
+        """Return what changes when another file takes the place of the one at ``path``, or this one is changed."""
 
     def is_directory(self, path: str) -> bool:
         """Tell whether ``path`` is a directory."""

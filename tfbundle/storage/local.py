@@ -13,7 +13,7 @@ import stat
 from collections.abc import Mapping
 
 from tfbundle.errors import BundleNotFoundError, FormatError, UnsupportedError
-from tfbundle.storage.base import check_range
+from tfbundle.storage.base import Identity, check_range
 from tfbundle.storage.descriptors import MAX_CALL_NBYTES, OpenFile, named
 from tfbundle.storage.local_stage import LocalStage, LocalStagedFile
 from tfbundle.storage.lock import hold, is_in_use
@@ -120,6 +120,13 @@ class LocalStorage:
             raise
         return True
 
+    def identity(self, path: str) -> Identity | None:
+        """Return device, number, size and modification time of the file at ``path``; None if there is none."""
+        try:
+            return _identity(os.stat(path))
+        except OSError:
+            return None
+
     def is_directory(self, path: str) -> bool:
         """Tell whether ``path`` is a directory or a link to one."""
         return os.path.isdir(path)
@@ -153,5 +160,5 @@ class LocalStorage:
         return LocalStage(replace=replace, staged=staged)
 
 
-def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+def _identity(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
