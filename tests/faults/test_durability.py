@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -10,8 +9,7 @@ import pytest
 
 from tests.faults.calls import watching
 from tests.faults.durability import Journal, iter_outcomes
-from tests.faults.scenes import SCENES, Expected, Scene, expect, judge, run
-from tests.support.handmade import files_of
+from tests.faults.scenes import SCENES, Scene, expect, judge, run
 
 
 @pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
