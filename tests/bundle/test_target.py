@@ -8,8 +8,10 @@ import pytest
 import tfbundle
 from tests.support.handmade import HandmadeBundle, floats
 from tfbundle import BundleExistsError
-from tfbundle.bundle.target import check_not_same
+from tfbundle.bundle.target import check_not_same, target_prefix
 from tfbundle.storage.local import LocalStorage
+
+STORAGE = LocalStorage()
 
 
 @pytest.fixture
@@ -42,3 +44,21 @@ def test_one_file_in_common_is_enough(source: str, tmp_path: Path, suffix: str, 
     link(source + suffix, str(tmp_path / "other") + suffix)
     with pytest.raises(BundleExistsError, match="the target is the source"):
         check(source, tmp_path / "other")
+
+
+@pytest.mark.parametrize("path", ["", ".index"])
+def test_target_prefix_of_nothing(path: str) -> None:
+    with pytest.raises(ValueError, match="target is empty"):
+        target_prefix(path, "src/model", STORAGE)
+    assert target_prefix("./", "src/model", STORAGE) == "./model"
+
+
+def test_target_prefix(tmp_path: Path) -> None:
+    directory = str(tmp_path)
+    assert target_prefix(directory, "src/model.ckpt-7", STORAGE) == os.path.join(directory, "model.ckpt-7")
+    assert target_prefix("new/", "src/model", STORAGE) == "new/model"
+    assert target_prefix("new/", "src/", STORAGE) == "new/"
+    assert target_prefix("new/half", "src/model", STORAGE) == "new/half"
+    assert target_prefix("new/half.index", "src/model", STORAGE) == "new/half"
+    assert target_prefix("new/half.data-00001-of-00003", "src/model", STORAGE) == "new/half"
+    assert target_prefix(Path("half-1.5"), "src/model", STORAGE) == "half-1.5"

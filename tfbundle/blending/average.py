@@ -16,11 +16,11 @@ from tfbundle.blending.blend import Difference
 from tfbundle.blending.disagreement import check_agreement, difference_notes
 from tfbundle.bundle.beside import record_checkpoint
 from tfbundle.bundle.locate import PathLike
+from tfbundle.bundle.publish import publish_bundle
 from tfbundle.bundle.reader import BundleReader, open_bundle
 from tfbundle.bundle.state_file import newest_prefixes
-from tfbundle.bundle.target import check_not_same
+from tfbundle.bundle.target import check_not_same, check_target, target_prefix
 from tfbundle.bundle.transcode import pack_index, readable_bundle
-from tfbundle.bundle.writer import check_target, publish_bundle, target_prefix
 from tfbundle.format.entries import LITTLE
 from tfbundle.format.index import BundleIndex
 from tfbundle.format.naming import data_filename, key_to_name

@@ -11,8 +11,9 @@ from tfbundle.blending.blend import Blend
 from tfbundle.blending.fit import NewTensor
 from tfbundle.blending.lanes import Lane
 from tfbundle.blending.placement import Placement, encode_placed_rows, place_payloads
+from tfbundle.bundle.publish import publish_bundle
 from tfbundle.bundle.reader import BundleReader
-from tfbundle.bundle.writer import IfExists, publish_bundle
+from tfbundle.bundle.target import IfExists
 from tfbundle.format.entries import LITTLE, BundleEntry, encode_entry
 from tfbundle.format.extents import sort_by_place
 from tfbundle.format.naming import data_filename

@@ -13,17 +13,11 @@ from tfbundle.blending.compact import write_compact
 from tfbundle.blending.fit import Allow, NewTensor, fit_array
 from tfbundle.bundle.beside import record_checkpoint
 from tfbundle.bundle.locate import PathLike
+from tfbundle.bundle.publish import publish_in_place, remove_stale_shards
 from tfbundle.bundle.reader import BundleReader, open_bundle
-from tfbundle.bundle.target import check_not_same
+from tfbundle.bundle.target import IfExists, check_not_same, check_target, target_prefix
 from tfbundle.bundle.transcode import readable_bundle
-from tfbundle.bundle.writer import (
-    IfExists,
-    check_target,
-    publish_in_place,
-    remove_stale_shards,
-    target_prefix,
-    to_array,
-)
+from tfbundle.bundle.writer import to_array
 from tfbundle.choosing.names import TensorNames
 from tfbundle.errors import FormatError, TensorNotFoundError, UnsupportedError
 from tfbundle.format.dtypes import dtype_name

@@ -5,9 +5,8 @@ from __future__ import annotations
 from tfbundle.bundle.beside import record_checkpoint, surroundings_notes
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader, open_bundle
-from tfbundle.bundle.target import check_not_same
+from tfbundle.bundle.target import check_not_same, check_target, target_prefix
 from tfbundle.bundle.transcode import readable_bundle
-from tfbundle.bundle.writer import check_target, target_prefix
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.casting.stats import StatsTable
 from tfbundle.choosing.naming import Naming

@@ -15,9 +15,9 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from tfbundle.bundle.beside import record_checkpoint
 from tfbundle.bundle.locate import PathLike
+from tfbundle.bundle.publish import publish_bundle
 from tfbundle.bundle.reader import BundleReader, open_bundle
-from tfbundle.bundle.target import check_not_same
-from tfbundle.bundle.writer import check_target, publish_bundle, target_prefix
+from tfbundle.bundle.target import check_not_same, check_target, target_prefix
 from tfbundle.choosing.decisions import Decision, Decisions
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.dtypes import dtype_name

@@ -12,8 +12,7 @@ from tfbundle.bundle.beside import record_checkpoint
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader
 from tfbundle.bundle.soundness import Damage, check_rows, guess_cause, open_damaged
-from tfbundle.bundle.target import check_not_same
-from tfbundle.bundle.writer import check_target, target_prefix
+from tfbundle.bundle.target import check_not_same, check_target, target_prefix
 from tfbundle.choosing.decisions import Decision, Decisions
 from tfbundle.conversion.regroup import regroup
 from tfbundle.errors import BundleError, FormatError

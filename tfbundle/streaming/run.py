@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tfbundle.bundle.writer import IfExists, publish_bundle
+from tfbundle.bundle.publish import publish_bundle
+from tfbundle.bundle.target import IfExists
 from tfbundle.casting.policy import OnOverflow
 from tfbundle.casting.stats import StatsTable
 from tfbundle.format.naming import data_filename

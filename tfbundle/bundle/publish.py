@@ -1,0 +1,73 @@
+"""Making a staged bundle visible: its index last, and what it replaces gone.
+
+Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleWriter::Finish``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from tfbundle.bundle.target import IfExists
+from tfbundle.format.entries import BundleHeader
+from tfbundle.format.index import encode_index_rows
+from tfbundle.format.naming import data_filename, index_filename, strip_data_suffix
+from tfbundle.storage.base import Stage, StagedFile, Storage
+
+
+def publish_bundle(
+    stage: Stage,
+    storage: Storage,
+    prefix: str,
+    header: BundleHeader,
+    rows: Iterable[tuple[bytes, bytes]],
+    if_exists: IfExists,
+) -> None:
+    """Write the index beside the staged shards, publish them all, and remove what a replaced bundle leaves behind.
+
+    Args:
+        stage: where the shards are.
+        storage: that of the stage.
+        prefix: of the bundle.
+        header: of the index.
+        rows: of the index: keys, ascending, and encoded entries.
+        if_exists: whether another bundle is replaced.
+    """
+    path = index_filename(prefix)
+    _write_index(stage.create(path), header, rows)
+    stage.publish(last=path)
+    if if_exists == "replace":
+        remove_stale_shards(prefix, header.num_shards, storage)
+
+
+def publish_in_place(
+    stage: Stage, storage: Storage, prefix: str, header: BundleHeader, rows: Iterable[tuple[bytes, bytes]]
+) -> None:
+    """Write a new index for a bundle that is there, whose number of shards is another, and publish it all.
+
+    Readers see the old bundle until the new index takes the place of the old one. Otherwise as ``publish_bundle``.
+    """
+    path = index_filename(prefix)
+    _write_index(stage.create(path), header, rows)
+    stage.publish_over(path)
+    remove_stale_shards(prefix, header.num_shards, storage)
+
+
+def _write_index(file: StagedFile, header: BundleHeader, rows: Iterable[tuple[bytes, bytes]]) -> None:
+    end = 0
+
+    def append(piece: bytes) -> None:
+        nonlocal end
+        file.write_at(end, piece)
+        end += len(piece)
+
+    encode_index_rows(append, header, rows)
+
+
+def remove_stale_shards(prefix: str, num_shards: int, storage: Storage) -> None:
+    """Remove data files that a replaced bundle left behind: the same prefix, another number of shards."""
+    directory, base = os.path.split(prefix)
+    current = {os.path.basename(data_filename(prefix, shard, num_shards)) for shard in range(num_shards)}
+    for name in storage.list_directory(directory):
+        if strip_data_suffix(name) == base and name not in current:
+            storage.remove(os.path.join(directory, name))
