@@ -80,6 +80,14 @@ def needs_device(path: str) -> None:
         _miss("FAULTS", f"{path} cannot be opened")
 
 
+def needs_module(name: str) -> None:
+    """Go on where a module can be imported."""
+    try:
+        import_module(name)
+    except (ImportError, OSError) as error:  # of a module that looks for a library
+        _miss("FAULTS", f"{name} cannot be imported: {error}")
+
+
 def _import_quietly(name: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations within TensorFlow are not ours to fix

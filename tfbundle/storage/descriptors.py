@@ -19,13 +19,15 @@ class OpenFile:
         self._descriptor = descriptor
 
     def close(self) -> None:
-        """Release the descriptor."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Release the descriptor, which is gone even where this fails, as when a network file system writes late."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            with named(self.path):
+                os.close(descriptor)
 
     def __del__(self) -> None:
-        self.close()
+        with contextlib.suppress(OSError):
+            self.close()
 
 
 @contextlib.contextmanager

@@ -36,6 +36,8 @@ class LocalStagedFile(OpenFile):
         while len(view):
             with named(self.path):
                 count = os.pwrite(self._descriptor, view[:MAX_CALL_NBYTES], offset)
+                if not count:  # which would go on for ever
+                    raise OSError(errno.EIO, "the file system takes no more bytes and does not say why")
             view = view[count:]
             offset += count
         self._start_writeback(start, offset)
@@ -175,8 +177,13 @@ class LocalStage:
 
 
 def _sync_directory(path: str) -> None:
+    """Make the names in a directory durable, where the file system has a way to: some on networks have none."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        with named(path):
+            os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
     finally:
         os.close(descriptor)
