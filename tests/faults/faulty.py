@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.faults.children import fork, wait
 from tests.faults.namespaces import tell
-from tests.faults.scenes import SCENES, Scene, expect, judge, run
+from tests.faults.scenes import SCENES, Expected, Scene, expect, judge, run
 from tests.support.handmade import files_of
 
 TIMEOUT_SECONDS = 20
@@ -259,12 +259,11 @@ def mounted(root: Path, mount_point: Path, fault: Fault, calls: Path) -> Iterato
         wait(server)
 
 
-def try_fault(scene: Scene, fault: Fault, directory: Path) -> tuple[int, str, str, dict[str, int]]:
+def try_fault(scene: Scene, expected: Expected, fault: Fault, directory: Path) -> tuple[int, str, str, dict[str, int]]:
     """Run a scene's command with a fault; return its exit status, its message, what is there, and the calls seen."""
     root, mount_point, messages, calls = (directory / name for name in ("root", "mount", "messages", "calls"))
     for path in (root, mount_point):
         path.mkdir(exist_ok=True)
-    expected = expect(scene, root)
     scene.prepare(root)
 
     def act() -> int:
@@ -278,13 +277,21 @@ def try_fault(scene: Scene, fault: Fault, directory: Path) -> tuple[int, str, st
         status = wait(fork(act))
     found = judge(scene, expected, files_of(root))
     left = [path for path in files_of(root) if ".tmp-" in path]
-    return status, messages.read_text(), found + (f" with {len(left)} left" if left else ""), json.loads(calls.read_text())
+    return (
+        status,
+        messages.read_text(),
+        found + (f" with {len(left)} left" if left else ""),
+        json.loads(calls.read_text()),
+    )
 
 
 def main(directory: str, cases: str) -> None:
     """Try every case, and tell what came of it."""
-    for name, fields in json.loads(Path(cases).read_text()):
-        tell(name, fields, *try_fault(SCENES[name], Fault(**fields), Path(directory)))
+    pairs = json.loads(Path(cases).read_text())
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", directory], check=True)  # seen by this process alone, and quick
+    expected = {name: expect(SCENES[name], Path(directory) / "expected") for name in {name for name, _ in pairs}}
+    for name, fields in pairs:
+        tell(name, fields, *try_fault(SCENES[name], expected[name], Fault(**fields), Path(directory)))
 
 
 if __name__ == "__main__":

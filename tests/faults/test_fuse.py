@@ -79,15 +79,15 @@ def try_all(cases: list[tuple[str, dict[str, Any]]], directory: Path) -> list[Ou
 
 
 def faults_of(name: str, directory: Path, share: int) -> list[tuple[str, dict[str, Any]]]:
-    """Return faults in every ``share``-th call of each operation of a scene, with every error; first and last always."""
+    """Return faults in every ``share``-th call of each operation of a scene; in every call with every error for 1."""
     ((*_, calls),) = try_all([(name, {"operation": "", "how": ""})], directory)
     found: list[tuple[str, dict[str, Any]]] = []
     for operation, errors in ERRORS.items():
         numbers = range(calls.get(operation, 0))
         chosen = sorted({*numbers[: 1 if numbers else 0], *numbers[share - 1 :: share], *numbers[-1:]})
         for turn, number in enumerate(chosen):
-            for how in errors if share == 1 else (errors[turn % len(errors)],):
-                found.append((name, {"operation": operation, "how": how, "number": number}))
+            kinds = errors if share == 1 else (errors[turn % len(errors)],)
+            found.extend((name, {"operation": operation, "how": how, "number": number}) for how in kinds)
     return found
 
 
