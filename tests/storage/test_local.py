@@ -4,6 +4,7 @@ import errno
 import gc
 import os
 import pickle
+import shutil
 import socket
 from pathlib import Path
 
@@ -110,8 +111,41 @@ class TestUnchanged:
         other = file.with_name("other")
         other.write_bytes(b"new")
         os.replace(other, file)
-        opened.check_unchanged()  # the open file is the old one still
+        assert opened.read(0, 100) == bytes(range(100))  # the open file is the old one still
+        with pytest.raises(FormatError, match="changed while it was read"):
+            opened.check_unchanged()
+
+    def test_removed(self, file: Path) -> None:
+        opened = STORAGE.open(str(file))
+        file.unlink()
         assert opened.read(0, 100) == bytes(range(100))
+        opened.check_unchanged()
+
+
+class TestRoom:
+    def test_is_that_of_the_file_system(self, tmp_path: Path) -> None:
+        free = STORAGE.free_nbytes(str(tmp_path / "not" / "there" / "yet"))
+        assert free == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.1)
+
+    def test_is_not_known_everywhere(self) -> None:
+        assert STORAGE.free_nbytes("/proc/self") is None
+
+
+class TestUse:
+    def test_staged_files_are_in_use_until_they_are_discarded(self, tmp_path: Path) -> None:
+        stage = STORAGE.stage(replace=False)
+        path = stage.create(str(tmp_path / "file")).path
+        assert STORAGE.is_in_use(path)
+        os.link(path, tmp_path / "copy")
+        stage.discard()
+        assert not STORAGE.is_in_use(str(tmp_path / "copy"))
+
+    def test_no_file_is_not_in_use(self, tmp_path: Path) -> None:
+        assert not STORAGE.is_in_use(str(tmp_path / "file"))
+
+    def test_what_cannot_be_opened_may_be_in_use(self, tmp_path: Path) -> None:
+        (tmp_path / "link").symlink_to("elsewhere")
+        assert STORAGE.is_in_use(str(tmp_path / "link"))
 
 
 class TestOpening:

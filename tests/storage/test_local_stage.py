@@ -172,17 +172,32 @@ class TestPublishing:
     def test_files_are_durable_first_and_the_index_comes_last(self, prefix: str, calls: list[str]) -> None:
         stage_model(prefix, b"new", replace=False).publish(last=prefix + ".index")
         assert sorted(calls[:3]) == ["fsync model.data-0", "fsync model.data-1", "fsync model.index"]
-        assert calls[3:] == ["rename model.data-0", "rename model.data-1", "rename model.index", "fsync ."]
+        assert calls[3:] == [
+            "fsync .",
+            "rename model.data-0",
+            "rename model.data-1",
+            "fsync .",
+            "rename model.index",
+            "fsync .",
+        ]
+
+    def test_directories_made_for_it_are_durable(self, tmp_path: Path, calls: list[str]) -> None:
+        stage = STORAGE.stage(replace=False)
+        stage.create(str(tmp_path / "a" / "b" / "file"))
+        stage.publish(last=str(tmp_path / "a" / "b" / "file"))
+        assert set(calls[1 : calls.index("rename a/b/file")]) == {"fsync .", "fsync a", "fsync a/b"}
 
     def test_replacing_takes_the_old_index_away_first(self, prefix: str, calls: list[str]) -> None:
         stage_model(prefix, b"old", replace=False).publish(last=prefix + ".index")
         calls.clear()
         stage_model(prefix, b"new", replace=True).publish(last=prefix + ".index")
         assert calls[3:] == [
+            "fsync .",
             "unlink model.index",
             "fsync .",
             "rename model.data-0",
             "rename model.data-1",
+            "fsync .",
             "rename model.index",
             "fsync .",
         ]
@@ -240,6 +255,158 @@ class TestPublishing:
             stage.publish(last=prefix + ".index")
         stage.discard()
         assert names(tmp_path) == []
+
+
+class Fault:
+    """Lets the n-th call of some functions of ``os`` fail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: BaseException, at: int) -> None:
+        self.count = 0
+        for name in ("rename", "unlink", "fsync", "open", "close"):
+            monkeypatch.setattr(os, name, self._failing(getattr(os, name), error, at))
+
+    def _failing(self, call: Any, error: BaseException, at: int) -> Any:
+        def failing(*arguments: Any, **options: Any) -> Any:
+            self.count += 1
+            if call.__name__ == "close":  # which an error does not keep from closing
+                call(*arguments)
+            if self.count == at:
+                raise error
+            return None if call.__name__ == "close" else call(*arguments, **options)
+
+        return failing
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def model(data: bytes) -> dict[str, bytes]:
+    return {"model" + suffix: data for suffix in (".data-0", ".data-1", ".index")}
+
+
+class TestNoWayBack:
+    """Once the old index is gone, the new files go to their places, or stay where they are, complete."""
+
+    @pytest.fixture
+    def stage(self, prefix: str) -> LocalStage:
+        stage_model(prefix, b"old", replace=False).publish(last=prefix + ".index")
+        return stage_model(prefix, b"new", replace=True)
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.EIO, "Input/output error")], ids=repr)
+    def test_fault_at_any_call(
+        self, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+    ) -> None:
+        outcomes = []
+        for at in range(1, 100):
+            stage_model(prefix, b"old", replace=True).publish(last=prefix + ".index")
+            stage = stage_model(prefix, b"new", replace=True)
+            with monkeypatch.context() as patched:
+                fault = Fault(patched, error, at)
+                try:
+                    stage.publish(last=prefix + ".index")
+                except (KeyboardInterrupt, OSError):
+                    stage.discard()
+            found = contents(tmp_path)
+            assert found in (model(b"old"), model(b"new"))
+            outcomes.append(found == model(b"new"))
+            if fault.count < at:
+                break
+        assert outcomes == sorted(outcomes)
+        assert 5 < sum(outcomes) < len(outcomes) - 5
+
+    def test_machine_that_refuses_every_rename(
+        self, stage: LocalStage, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "rename", fail)
+            with pytest.raises(OSError, match="has lost its index, and the new files are complete") as caught:
+                stage.publish(last=prefix + ".index")
+            stage.discard()
+        assert caught.value.errno == errno.EIO
+        found = contents(tmp_path)
+        staged = {name.partition(".tmp-")[0]: data for name, data in found.items() if ".tmp-" in name}
+        assert staged == model(b"new")
+        assert {name for name in found if ".tmp-" not in name} == {"model.data-0", "model.data-1"}
+
+    def test_files_left_like_that_can_be_taken_over(
+        self, stage: LocalStage, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(_: str, target: str) -> None:
+            raise OSError(errno.EIO, "Input/output error", target)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "rename", fail)
+            with pytest.raises(OSError, match="complete"):
+                stage.publish(last=prefix + ".index")
+        staged = {str(path).partition(".tmp-")[0]: str(path) for path in tmp_path.iterdir() if ".tmp-" in path.name}
+        STORAGE.stage(replace=True, staged=staged).publish(last=prefix + ".index")
+        assert contents(tmp_path) == model(b"new")
+
+    def test_last_sync_fails(
+        self, stage: LocalStage, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(_: str) -> None:
+            if contents(tmp_path) == model(b"new"):
+                raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr("tfbundle.storage.local_stage.sync_directory", fail)
+        with pytest.raises(OSError, match="all in place, but may not survive a power failure"):
+            stage.publish(last=prefix + ".index")
+        stage.discard()
+        assert contents(tmp_path) == model(b"new")
+
+
+class TestReadingBack:
+    @pytest.mark.parametrize("size", [1, 5, (1 << 20) + 3])
+    def test_storage_that_loses_bytes(self, prefix: str, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+        def pretend(descriptor: int, data: memoryview, offset: int) -> int:
+            write(descriptor, data[:-1], offset)
+            return len(data)
+
+        write = os.pwrite
+        stage = STORAGE.stage(replace=False)
+        file = stage.create(prefix)
+        file.write_at(3, b"x" * size)
+        monkeypatch.setattr(os, "pwrite", pretend)
+        file.write_at(3, b"x" * size)  # what is lost was there before
+        for lost in (bytes(size), b"x" * (size - 1) + b"y"):
+            with pytest.raises(OSError, match="does not keep what is written") as caught:
+                file.write_at(3, lost)
+            assert caught.value.filename == file.path
+        with pytest.raises(OSError, match="does not keep what is written"):
+            file.write_at(3 + size, b"z")
+        stage.discard()
+
+    def test_reads_that_return_less(self, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        read = os.preadv
+        monkeypatch.setattr(
+            os, "preadv", lambda descriptor, buffers, offset: read(descriptor, [buffers[0][:3]], offset)
+        )
+        stage = STORAGE.stage(replace=False)
+        stage.create(prefix).write_at(0, b"0123456789")
+        stage.discard()
+
+    def test_write_that_stops(self, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "pwrite", lambda *_: 0)
+        stage = STORAGE.stage(replace=False)
+        with pytest.raises(OSError, match="nothing more can be written at 7"):
+            stage.create(prefix).write_at(7, b"0123456789")
+        stage.discard()
+
+
+def test_closed_file_opens_again(prefix: str) -> None:
+    stage = STORAGE.stage(replace=False)
+    file = stage.create(prefix)
+    file.write_at(0, b"one ")
+    file.close()
+    file.close()
+    file.write_at(4, b"two")
+    stage.publish(last=prefix)
+    assert Path(prefix).read_bytes() == b"one two"
 
 
 class TestDiscarding:
@@ -346,7 +513,7 @@ class TestPublishingOver:
         for name in ("rename", "fsync"):
             monkeypatch.setattr(os, name, note(getattr(os, name)))
         self.staged(old).publish_over(str(old / "index"))
-        assert calls == ["fsync", "fsync", "rename", "fsync", "rename", "fsync"]
+        assert calls == ["fsync", "fsync", "fsync", "rename", "fsync", "rename", "fsync"]
 
     @pytest.mark.parametrize(("failing", "expected"), [(1, b"old"), (2, b"old"), (3, b"new")])
     def test_failure(self, old: Path, monkeypatch: pytest.MonkeyPatch, failing: int, expected: bytes) -> None:

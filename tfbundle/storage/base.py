@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -72,7 +72,10 @@ class Stage(Protocol):
         """
 
     def discard(self) -> None:
-        """Remove whatever is staged and not published; harmless when repeated."""
+        """Remove whatever is staged and not published, or publish it if what it replaces is gone already.
+
+        Harmless when repeated.
+        """
 
 
 class Storage(Protocol):
@@ -88,6 +91,12 @@ class Storage(Protocol):
 
     def open_staged(self, path: str) -> StagedFile:
         """Open a staged file again, by its temporary path."""
+
+    def is_in_use(self, path: str) -> bool:
+        """Tell whether somebody still writes the files that were staged with the one at ``path``, the first of them."""
+
+    def free_nbytes(self, path: str) -> int | None:
+        """Return how many bytes can be written where ``path`` is or will be; None where that is not known."""
 
     def exists(self, path: str) -> bool:
         """Tell whether there is anything at ``path``."""
@@ -107,8 +116,13 @@ class Storage(Protocol):
     def remove_empty_directory(self, path: str) -> None:
         """Remove a directory if it is there and empty."""
 
-    def stage(self, *, replace: bool) -> Stage:
-        """Start a set of files; with ``replace`` they may take the place of existing ones."""
+    def stage(self, *, replace: bool, staged: Mapping[str, str] | None = None) -> Stage:
+        """Start a set of files.
+
+        Args:
+            replace: whether they may take the place of existing ones.
+            staged: files that an interrupted run has staged, by the path each will have; they belong to the set.
+        """
 
 
 @contextmanager

@@ -19,9 +19,9 @@ class OpenFile:
         self._descriptor = descriptor
 
     def close(self) -> None:
-        """Release the descriptor, which is gone even where this fails, as when a network file system writes late."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
+        """Release the descriptor."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
             with named(self.path):
                 os.close(descriptor)
 

@@ -10,11 +10,13 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Mapping
 
 from tfbundle.errors import BundleNotFoundError, FormatError, UnsupportedError
 from tfbundle.storage.base import check_range
 from tfbundle.storage.descriptors import MAX_CALL_NBYTES, OpenFile, named
 from tfbundle.storage.local_stage import LocalStage, LocalStagedFile
+from tfbundle.storage.lock import is_in_use
 
 
 class LocalFile(OpenFile):
@@ -22,8 +24,9 @@ class LocalFile(OpenFile):
 
     def __init__(self, path: str, descriptor: int) -> None:
         super().__init__(path, descriptor)
-        self._opened_as = _identity(descriptor)
-        self.nbytes = os.fstat(descriptor).st_size
+        status = os.fstat(descriptor)
+        self._opened_as = _identity(status)
+        self.nbytes = status.st_size
 
     def read(self, offset: int, nbytes: int) -> bytes:
         """Return exactly ``nbytes`` bytes, or raise TruncatedError."""
@@ -44,9 +47,18 @@ class LocalFile(OpenFile):
             done += count
 
     def check_unchanged(self) -> None:
-        """Raise FormatError if size or modification time are no longer what they were."""
-        if _identity(self._descriptor) != self._opened_as:
+        """Raise FormatError if size or modification time are no longer what they were, or another file is there now.
+
+        A file that was only removed meanwhile has been read as it was.
+        """
+        if _identity(os.fstat(self._descriptor)) != self._opened_as or self._is_replaced():
             raise FormatError("the file changed while it was read; run again when nothing writes to it", self.path)
+
+    def _is_replaced(self) -> bool:
+        try:
+            return _identity(os.stat(self.path)) != self._opened_as
+        except FileNotFoundError:
+            return False
 
 
 class LocalStorage:
@@ -71,7 +83,21 @@ class LocalStorage:
 
     def open_staged(self, path: str) -> LocalStagedFile:
         """Open a staged file again for writing."""
-        return LocalStagedFile(path, os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW))
+        return LocalStagedFile(path)
+
+    def is_in_use(self, path: str) -> bool:
+        """Tell whether a process still writes the files that were staged with the one at ``path``."""
+        return is_in_use(path)
+
+    def free_nbytes(self, path: str) -> int | None:
+        """Return how many bytes can be written where ``path`` is or will be; None where that is not known."""
+        while path and not os.path.isdir(path):
+            path = os.path.dirname(path.rstrip(os.sep))
+        try:
+            status = os.statvfs(path or os.curdir)
+        except OSError:
+            return None
+        return status.f_bavail * status.f_frsize if status.f_blocks else None
 
     def exists(self, path: str) -> bool:
         """Tell whether there is anything at ``path``, a dangling link included."""
@@ -105,11 +131,10 @@ class LocalStorage:
         with contextlib.suppress(OSError):
             os.rmdir(path)
 
-    def stage(self, *, replace: bool) -> LocalStage:
-        """Start a set of files."""
-        return LocalStage(replace=replace)
+    def stage(self, *, replace: bool, staged: Mapping[str, str] | None = None) -> LocalStage:
+        """Start a set of files, or take over one that was staged."""
+        return LocalStage(replace=replace, staged=staged)
 
 
-def _identity(descriptor: int) -> tuple[int, int]:
-    status = os.fstat(descriptor)
-    return status.st_size, status.st_mtime_ns
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
