@@ -38,14 +38,25 @@ def _nothing(*_: Any) -> None:
 
 @contextmanager
 def watching(before: Before = _nothing, after: After = _nothing, names: tuple[str, ...] = WRITING) -> Iterator[None]:
-    """Call ``before`` with name and arguments of each call, and ``after`` with the result, too, where it succeeds."""
+    """Call ``before`` with name and arguments of each call, and ``after`` with the result, too, where it succeeds.
+
+    Calls that these make themselves are not seen.
+    """
     originals = {name: getattr(os, name) for name in names}
+    inside = False
 
     def wrap(name: str) -> Callable[..., Any]:
         original = originals[name]
 
         def call(*arguments: Any, **options: Any) -> Any:
-            before(name, arguments)
+            nonlocal inside
+            if inside:
+                return original(*arguments, **options)
+            try:
+                inside = True
+                before(name, arguments)
+            finally:
+                inside = False
             result = original(*arguments, **options)
             after(name, arguments, result)
             return result
