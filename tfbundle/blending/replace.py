@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from tfbundle.blending.compact import write_compact
 from tfbundle.blending.fit import Allow, NewTensor, fit_array
 from tfbundle.bundle.beside import record_checkpoint
+from tfbundle.bundle.leftovers import leftover_notes
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.publish import publish_in_place, remove_stale_shards
 from tfbundle.bundle.reader import BundleReader, open_bundle
@@ -125,6 +126,7 @@ def replace_tensor(
             with readable_bundle(bundle, prefix) as readable:
                 num_shards, unused = write_compact(readable, tensor, prefix, if_exists), 0
             notes += record_checkpoint([bundle.prefix], prefix, storage)
+        notes += leftover_notes(prefix, num_shards, storage)
         entry, before = tensor.entry, (dtype_name(old.dtype), old.shape) if old else ("", ())
         return ReplaceReport(
             prefix,

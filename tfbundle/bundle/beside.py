@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterable
 
+from tfbundle.bundle.leftovers import leftover_notes
 from tfbundle.bundle.locate import SAVED_MODEL_FILENAME
 from tfbundle.bundle.state_file import read_state
 from tfbundle.errors import BundleError
@@ -22,6 +23,15 @@ def surroundings_notes(prefix: str, storage: Storage) -> list[str]:
         for graph in graphs
         if storage.exists(graph)
     ]
+
+
+def settle(source_prefixes: Iterable[str], prefix: str, num_shards: int, storage: Storage) -> list[str]:
+    """Do what remains when a bundle was published: record it, and look for what interrupted runs left beside it.
+
+    Returns:
+        Notes about both.
+    """
+    return [*record_checkpoint(source_prefixes, prefix, storage), *leftover_notes(prefix, num_shards, storage)]
 
 
 def record_checkpoint(source_prefixes: Iterable[str], target_prefix: str, storage: Storage) -> list[str]:

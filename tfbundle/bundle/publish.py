@@ -6,13 +6,27 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleWriter:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from tfbundle.bundle.target import IfExists
+from tfbundle.bundle.target import IfExists, check_room
 from tfbundle.format.entries import BundleHeader
 from tfbundle.format.index import encode_index_rows
 from tfbundle.format.naming import data_filename, index_filename, strip_data_suffix
 from tfbundle.storage.base import Stage, StagedFile, Storage
+
+
+def stage_shards(stage: Stage, storage: Storage, prefix: str, shard_nbytes: Sequence[int]) -> list[StagedFile]:
+    """Create every data file of a bundle at its full size.
+
+    Raises:
+        OSError: there is not enough room for all of them.
+    """
+    check_room(prefix, sum(shard_nbytes), storage)
+    files = []
+    for shard, nbytes in enumerate(shard_nbytes):
+        files.append(stage.create(data_filename(prefix, shard, len(shard_nbytes))))
+        files[-1].reserve(nbytes)
+    return files
 
 
 def publish_bundle(

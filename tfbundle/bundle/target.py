@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Literal
 
+from tfbundle.bundle.leftovers import describe_unfinished
 from tfbundle.bundle.locate import PathLike
 from tfbundle.errors import BundleExistsError
 from tfbundle.format.naming import INDEX_SUFFIX, data_filename, index_filename, strip_data_suffix
+from tfbundle.format.readable import format_nbytes
 from tfbundle.storage.base import Storage
 
 if TYPE_CHECKING:
@@ -65,4 +68,25 @@ def check_target(prefix: str, num_shards: int, if_exists: IfExists, storage: Sto
     ]
     for path in files if if_exists == "error" else ():
         if storage.exists(path):
-            raise BundleExistsError("exists already; --force (if_exists='replace') would replace it", path)
+            unfinished = describe_unfinished(prefix, storage)
+            remedy = "--force (if_exists='replace') would replace it"
+            raise BundleExistsError("; ".join(filter(None, ["exists already", unfinished, remedy])), path)
+
+
+def check_room(prefix: str, nbytes: int, storage: Storage) -> None:
+    """Refuse to start on what cannot fit.
+
+    Raises:
+        OSError: less is free than the files of the target need.
+    """
+    free = storage.free_nbytes(os.path.dirname(prefix))
+    if free is not None and nbytes > free:
+        needed = f"{format_nbytes(nbytes)} needed, {format_nbytes(free)} free"
+        raise OSError(errno.ENOSPC, f"No space left on device: {needed}", os.path.dirname(prefix) or os.curdir)
+
+
+def room_note(prefix: str, nbytes: int, storage: Storage) -> str:
+    """Say how much room the data files of a target need, and whether there is as much."""
+    free = storage.free_nbytes(os.path.dirname(prefix))
+    verdict = "" if free is None else f"; {format_nbytes(free)} free" + (": not enough" if nbytes > free else "")
+    return f"room needed: {format_nbytes(nbytes)}{verdict}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from tfbundle.errors import TruncatedError
@@ -94,6 +94,9 @@ class Storage(Protocol):
 
     def is_in_use(self, path: str) -> bool:
         """Tell whether somebody still writes the files that were staged with the one at ``path``, the first of them."""
+
+    def hold(self, path: str) -> AbstractContextManager[None]:
+        """Let a file count as in use while the block runs."""
 
     def free_nbytes(self, path: str) -> int | None:
         """Return how many bytes can be written where ``path`` is or will be; None where that is not known."""

@@ -16,7 +16,7 @@ from tfbundle.errors import BundleNotFoundError, FormatError, UnsupportedError
 from tfbundle.storage.base import check_range
 from tfbundle.storage.descriptors import MAX_CALL_NBYTES, OpenFile, named
 from tfbundle.storage.local_stage import LocalStage, LocalStagedFile
-from tfbundle.storage.lock import is_in_use
+from tfbundle.storage.lock import hold, is_in_use
 
 
 class LocalFile(OpenFile):
@@ -88,6 +88,10 @@ class LocalStorage:
     def is_in_use(self, path: str) -> bool:
         """Tell whether a process still writes the files that were staged with the one at ``path``."""
         return is_in_use(path)
+
+    def hold(self, path: str) -> contextlib.AbstractContextManager[None]:
+        """Let a file count as in use while the block runs."""
+        return hold(path)
 
     def free_nbytes(self, path: str) -> int | None:
         """Return how many bytes can be written where ``path`` is or will be; None where that is not known."""

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 _PATIENCE_SECONDS = 30.0
 _PAUSE_SECONDS = 0.02
 _NO_DESCRIPTOR = -1
+_PROBE_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 @contextlib.contextmanager
@@ -55,10 +56,21 @@ def mark_in_use(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
+@contextlib.contextmanager
+def hold(path: str) -> Iterator[None]:
+    """Let a file count as in use while the block runs."""
+    descriptor = os.open(path, _PROBE_FLAGS)
+    try:
+        mark_in_use(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def is_in_use(path: str) -> bool:
     """Tell whether a process still writes a file; yes, where that cannot be found out."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(path, _PROBE_FLAGS)
     except FileNotFoundError:
         return False
     except OSError:
