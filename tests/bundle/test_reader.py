@@ -530,3 +530,28 @@ def test_every_failure_is_an_error_of_this_package(prefix: str, entry: bytes, pa
         open_bundle(prefix)["t"]
     with pytest.raises(BundleError):
         open_bundle(prefix).payload("t")
+
+
+class TestReplaced:
+    """The bundle's files are other ones than when its index was read."""
+
+    def test_part_is_not_read_from_the_new_data_file(self, prefix: str) -> None:
+        save(prefix, {"w": np.arange(6)})
+        with open_bundle(prefix) as bundle:
+            save(prefix, {"w": np.arange(6) + 6}, if_exists="replace")
+            with pytest.raises(FormatError, match="the bundle was replaced after its index was read; open it again"):
+                bundle.read("w", where=slice(2, 4))
+
+    def test_while_it_has_no_index(self, prefix: str) -> None:
+        save(prefix, {"w": np.arange(6)})
+        with open_bundle(prefix) as bundle:
+            os.unlink(f"{prefix}.index")
+            with pytest.raises(FormatError, match="replaced"):
+                bundle["w"]
+
+    def test_data_file_that_is_open_is_still_the_old_one(self, prefix: str) -> None:
+        save(prefix, {"w": np.arange(6)})
+        with open_bundle(prefix) as bundle:
+            bundle.open_shards()
+            save(prefix, {"w": np.arange(6) + 6}, if_exists="replace")
+            assert bundle.read("w", where=slice(2, 4)).tolist() == [2, 3]

@@ -131,7 +131,7 @@ def watch_replacing(tmp_path: Path, readers: list[Read], num_loops: int) -> Coun
             os.kill(child, signal.SIGTERM)
         statuses = [wait(child) for child in children]
     assert not any(statuses)
-    assert sorted(path.name for path in tmp_path.glob("target*")) == [
+    assert sorted(path.name for path in tmp_path.glob("target.*")) == [
         "target.data-00000-of-00002",
         "target.data-00001-of-00002",
         "target.index",

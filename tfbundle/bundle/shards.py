@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Hashable
 
 from tfbundle.bundle.locate import check_not_pointer
-from tfbundle.errors import BundleNotFoundError
-from tfbundle.format.naming import data_filename, strip_data_suffix
+from tfbundle.errors import BundleNotFoundError, FormatError
+from tfbundle.format.naming import data_filename, index_filename, strip_data_suffix
 from tfbundle.storage.base import ReadableFile, Storage
 
 
 class Shards:
-    """The data files of one bundle. Thread-safe."""
+    """The data files of one bundle. Thread-safe.
 
-    def __init__(self, prefix: str, num_shards: int, storage: Storage) -> None:
+    Args:
+        prefix: of the bundle.
+        num_shards: how many there are.
+        storage: where they are.
+        index_identity: that of the index before it was read, so that no data file of a bundle which has taken this
+            one's place is opened with it; None for files that belong to no index.
+    """
+
+    def __init__(self, prefix: str, num_shards: int, storage: Storage, index_identity: Hashable = None) -> None:
         self.prefix = prefix
         self.num_shards = num_shards
         self._storage = storage
+        self._index_identity = index_identity
         self._files: dict[int, ReadableFile] = {}
         self._lock = threading.Lock()
 
@@ -30,7 +40,7 @@ class Shards:
 
         Raises:
             BundleNotFoundError: it is missing; the message names data files that are there.
-            FormatError: it is a Git LFS pointer.
+            FormatError: it is a Git LFS pointer; or the bundle was replaced after its index was read.
         """
         with self._lock:
             if shard_id not in self._files:
@@ -54,7 +64,19 @@ class Shards:
         except BundleNotFoundError:
             raise BundleNotFoundError(f"{missing}; {self._describe_others()}", path) from None
         check_not_pointer(file)
+        self._check_index_unchanged()
         return file
+
+    def _check_index_unchanged(self) -> None:
+        """Make sure that a data file which was opened just now belongs to the index.
+
+        Whoever replaces a bundle removes its index before its data files, so that while the index is there they are.
+        """
+        if self._index_identity is None:
+            return
+        path = index_filename(self.prefix)
+        if self._storage.identity(path) != self._index_identity:
+            raise FormatError("the bundle was replaced after its index was read; open it again", path)
 
     def _describe_others(self) -> str:
         directory, base = os.path.split(self.prefix)

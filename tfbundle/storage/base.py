@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -103,6 +103,9 @@ class Storage(Protocol):
 
     def exists(self, path: str) -> bool:
         """Tell whether there is anything at ``path``."""
+
+    def identity(self, path: str) -> Hashable:
+        """Return something that is another when the file is replaced or changed; None where there is none."""
 
     def is_directory(self, path: str) -> bool:
         """Tell whether ``path`` is a directory."""

@@ -107,6 +107,13 @@ class LocalStorage:
         """Tell whether there is anything at ``path``, a dangling link included."""
         return os.path.lexists(path)
 
+    def identity(self, path: str) -> tuple[int, int, int, int] | None:
+        """Return device, inode, size and modification time; None where there is no file."""
+        try:
+            return _identity(os.stat(path))
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+
     def is_directory(self, path: str) -> bool:
         """Tell whether ``path`` is a directory or a link to one."""
         return os.path.isdir(path)

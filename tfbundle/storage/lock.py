@@ -32,6 +32,8 @@ def publishing_in(directory: str) -> Iterator[None]:
         yield
     finally:
         if descriptor != _NO_DESCRIPTOR:
+            with contextlib.suppress(OSError):  # or a child that another thread forked meanwhile would keep the lock
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
 
