@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Hashable
 
 from tfbundle.bundle.locate import check_not_pointer
 from tfbundle.errors import BundleNotFoundError, FormatError
 from tfbundle.format.naming import data_filename, index_filename, strip_data_suffix
-from tfbundle.storage.base import ReadableFile, Storage
+from tfbundle.storage.base import Identity, ReadableFile, Storage
 
 
 class Shards:
@@ -17,13 +16,13 @@ class Shards:
 
     Args:
         prefix: of the bundle.
-        num_shards: how many there are.
+        num_shards: as the index says.
         storage: where they are.
-        index_identity: that of the index before it was read, so that no data file of a bundle which has taken this
-            one's place is opened with it; None for files that belong to no index.
+        index_identity: of the index that was read, so that data files which came with another are not taken for its
+            own; None to take what is there.
     """
 
-    def __init__(self, prefix: str, num_shards: int, storage: Storage, index_identity: Hashable = None) -> None:
+    def __init__(self, prefix: str, num_shards: int, storage: Storage, index_identity: Identity | None = None) -> None:
         self.prefix = prefix
         self.num_shards = num_shards
         self._storage = storage
@@ -40,7 +39,7 @@ class Shards:
 
         Raises:
             BundleNotFoundError: it is missing; the message names data files that are there.
-            FormatError: it is a Git LFS pointer; or the bundle was replaced after its index was read.
+            FormatError: it is a Git LFS pointer, or another bundle has taken the place of the one whose index was read.
         """
         with self._lock:
             if shard_id not in self._files:
@@ -62,21 +61,19 @@ class Shards:
         try:
             file = self._storage.open(path)
         except BundleNotFoundError:
+            self._check_same_bundle()
             raise BundleNotFoundError(f"{missing}; {self._describe_others()}", path) from None
         check_not_pointer(file)
-        self._check_index_unchanged()
+        self._check_same_bundle()
         return file
 
-    def _check_index_unchanged(self) -> None:
-        """Make sure that a data file which was opened just now belongs to the index.
-
-        Whoever replaces a bundle removes its index before its data files, so that while the index is there they are.
-        """
-        if self._index_identity is None:
-            return
+    def _check_same_bundle(self) -> None:
+        """Make sure that the index is the one that was read: it goes before a data file is replaced, and comes last."""
         path = index_filename(self.prefix)
-        if self._storage.identity(path) != self._index_identity:
-            raise FormatError("the bundle was replaced after its index was read; open it again", path)
+        if self._index_identity is not None and self._storage.identity(path) != self._index_identity:
+            raise FormatError(
+                "the checkpoint was replaced while it was read; run again when nothing writes to it", path
+            )
 
     def _describe_others(self) -> str:
         directory, base = os.path.split(self.prefix)

@@ -13,10 +13,10 @@ import stat
 from collections.abc import Mapping
 
 from tfbundle.errors import BundleNotFoundError, FormatError, UnsupportedError
-from tfbundle.storage.base import check_range
+from tfbundle.storage.base import Identity, check_range
 from tfbundle.storage.descriptors import MAX_CALL_NBYTES, OpenFile, named
 from tfbundle.storage.local_stage import LocalStage, LocalStagedFile
-from tfbundle.storage.lock import hold, is_in_use
+from tfbundle.storage.lock import hold, is_in_use, publishing_in
 
 
 class LocalFile(OpenFile):
@@ -89,6 +89,10 @@ class LocalStorage:
         """Tell whether a process still writes the files that were staged with the one at ``path``."""
         return is_in_use(path)
 
+    def publishing_in(self, directory: str) -> contextlib.AbstractContextManager[None]:
+        """Let nobody publish in a directory while the block runs."""
+        return publishing_in(directory)
+
     def hold(self, path: str) -> contextlib.AbstractContextManager[None]:
         """Let a file count as in use while the block runs."""
         return hold(path)
@@ -107,11 +111,11 @@ class LocalStorage:
         """Tell whether there is anything at ``path``, a dangling link included."""
         return os.path.lexists(path)
 
-    def identity(self, path: str) -> tuple[int, int, int, int] | None:
-        """Return device, inode, size and modification time; None where there is no file."""
+    def identity(self, path: str) -> Identity | None:
+        """Return device, number, size and modification time of the file at ``path``; None if there is none."""
         try:
             return _identity(os.stat(path))
-        except (FileNotFoundError, NotADirectoryError, ValueError):
+        except OSError:
             return None
 
     def is_directory(self, path: str) -> bool:
@@ -147,5 +151,5 @@ class LocalStorage:
         return LocalStage(replace=replace, staged=staged)
 
 
-def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+def _identity(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
