@@ -88,6 +88,11 @@ class Trials:
         self._disk.restart()
         files = {path: data for path, data in files_of(self._disk.root).items() if path.startswith(("src/", "out/"))}
         state = judge(self._scene, self._expected, files)
+        if state == "staged":
+            status, errors = run(["verify", "--finish", str(self._disk.root / self._scene.target)])
+            finished = judge(self._scene, self._expected, files_of(self._disk.root))
+            if status or finished != "new":
+                return f"WRONG: verify --finish: {status}, {finished}, {errors}"
         status, errors = run_again(self._scene, self._disk.root)
         again = judge(self._scene, self._expected, files_of(self._disk.root))
         if not state.startswith("WRONG") and (status or again != "new") and self._scene.name != "set":

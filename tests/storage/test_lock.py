@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -112,3 +113,18 @@ class TestUse:
             mark_in_use(file.fileno())
             assert is_in_use(str(path))
         assert not is_in_use(str(path))
+
+
+def test_lock_is_given_back_although_a_child_has_the_descriptor(tmp_path: Path) -> None:
+    with publishing_in(str(tmp_path)):
+        child = os.fork()
+        if not child:
+            time.sleep(60)
+            os._exit(0)
+    try:
+        descriptor = os.open(tmp_path, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(descriptor)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)

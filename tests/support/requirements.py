@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import warnings
 from importlib import import_module
@@ -86,6 +87,13 @@ def needs_module(name: str) -> None:
         import_module(name)
     except (ImportError, OSError) as error:  # of a module that looks for a library
         _miss("FAULTS", f"{name} cannot be imported: {error}")
+
+
+def needs_tracing() -> None:
+    """Go on where strace is installed and may trace processes."""
+    needs_programs("strace")
+    if subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False).returncode:
+        _miss("FAULTS", "strace may not trace processes here")
 
 
 def _import_quietly(name: str) -> Any:

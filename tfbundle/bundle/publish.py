@@ -52,7 +52,7 @@ def publish_bundle(
 
     def clean_up() -> None:
         if if_exists == "replace":
-            remove_stale_shards(prefix, header.num_shards, storage)
+            _remove_replaced_shards(prefix, header.num_shards, storage)
 
     stage.publish(last=path, clean_up=clean_up)
 
@@ -73,7 +73,7 @@ def publish_in_place(
     """
     path = index_filename(prefix)
     _write_index(stage.create(path), header, rows)
-    stage.publish_over(path, check=check, clean_up=lambda: remove_stale_shards(prefix, header.num_shards, storage))
+    stage.publish_over(path, check=check, clean_up=lambda: _remove_replaced_shards(prefix, header.num_shards, storage))
 
 
 def _write_index(file: StagedFile, header: BundleHeader, rows: Iterable[tuple[bytes, bytes]]) -> None:
@@ -87,13 +87,35 @@ def _write_index(file: StagedFile, header: BundleHeader, rows: Iterable[tuple[by
     encode_index_rows(append, header, rows)
 
 
+def _remove_replaced_shards(prefix: str, num_shards: int, storage: Storage) -> None:
+    """Remove stale shards once the new bundle is there.
+
+    Raises:
+        OSError: one stays where it is; the message says that the bundle is complete.
+    """
+    try:
+        remove_stale_shards(prefix, num_shards, storage)
+    except OSError as error:
+        state = f"{prefix} is complete, but old data files are left; tfbundle verify --finish removes them"
+        raise OSError(error.errno, f"{error.strerror}; {state}", error.filename) from error
+
+
 def remove_stale_shards(prefix: str, num_shards: int, storage: Storage) -> None:
     """Remove data files that a replaced bundle left behind: the same prefix, another number of shards.
 
     To be called while nobody else publishes there, whose data files these could be.
+
+    Raises:
+        OSError: not all of them could be removed.
     """
     directory, base = os.path.split(prefix)
     current = {os.path.basename(data_filename(prefix, shard, num_shards)) for shard in range(num_shards)}
+    failed: OSError | None = None
     for name in storage.list_directory(directory):
         if strip_data_suffix(name) == base and name not in current:
-            storage.remove(os.path.join(directory, name))
+            try:
+                storage.remove(os.path.join(directory, name))
+            except OSError as error:
+                failed = failed or error
+    if failed:
+        raise failed

@@ -19,10 +19,10 @@ class OpenFile:
         self._descriptor = descriptor
 
     def close(self) -> None:
-        """Release the descriptor."""
+        """Release the descriptor; whatever the system says of it, it is gone then."""
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
-            with named(self.path):
+            with named(self.path), contextlib.suppress(InterruptedError):
                 os.close(descriptor)
 
     def __del__(self) -> None:

@@ -24,7 +24,9 @@ class LocalFile(OpenFile):
 
     def __init__(self, path: str, descriptor: int) -> None:
         super().__init__(path, descriptor)
-        status = os.fstat(descriptor)
+        with named(path):
+            status = os.fstat(descriptor)
+        self.is_regular = stat.S_ISREG(status.st_mode)
         self._opened_as = _identity(status)
         self.nbytes = status.st_size
 
@@ -51,7 +53,9 @@ class LocalFile(OpenFile):
 
         A file that was only removed meanwhile has been read as it was.
         """
-        if _identity(os.fstat(self._descriptor)) != self._opened_as or self._is_replaced():
+        with named(self.path):
+            status = os.fstat(self._descriptor)
+        if _identity(status) != self._opened_as or self._is_replaced():
             raise FormatError("the file changed while it was read; run again when nothing writes to it", self.path)
 
     def _is_replaced(self) -> bool:
@@ -76,10 +80,11 @@ class LocalStorage:
             raise UnsupportedError("not a regular file", path) from None  # a socket
         except ValueError as error:  # a NUL in the path
             raise BundleNotFoundError(f"not a path: {error}", ascii(path)) from None
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
+        file = LocalFile(path, descriptor)
+        if not file.is_regular:
+            file.close()
             raise UnsupportedError("not a regular file", path)
-        return LocalFile(path, descriptor)
+        return file
 
     def open_staged(self, path: str) -> LocalStagedFile:
         """Open a staged file again for writing."""
@@ -108,8 +113,16 @@ class LocalStorage:
         return status.f_bavail * status.f_frsize if status.f_blocks else None
 
     def exists(self, path: str) -> bool:
-        """Tell whether there is anything at ``path``, a dangling link included."""
-        return os.path.lexists(path)
+        """Tell whether there is anything at ``path``, a dangling link included; raise OSError if nobody can tell."""
+        try:
+            os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
+            return False
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return False
+            raise
+        return True
 
     def identity(self, path: str) -> Identity | None:
         """Return device, number, size and modification time of the file at ``path``; None if there is none."""
@@ -126,14 +139,14 @@ class LocalStorage:
         """Tell whether two paths lead to the same existing file, by whatever links."""
         try:
             return os.path.samefile(left, right)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
 
     def list_directory(self, path: str) -> list[str]:
-        """Return the names in a directory, sorted; none if it cannot be listed."""
+        """Return the names in a directory, sorted; none if it is none, or may not be listed."""
         try:
             return sorted(os.listdir(path or "."))
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             return []
 
     def remove(self, path: str) -> None:

@@ -32,9 +32,9 @@ def publishing_in(directory: str) -> Iterator[None]:
         yield
     finally:
         if descriptor != _NO_DESCRIPTOR:
-            with contextlib.suppress(OSError):  # or a child that another thread forked meanwhile would keep the lock
+            with contextlib.suppress(OSError):  # a child may have a copy of the descriptor
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
-            os.close(descriptor)
+            _close(descriptor)
 
 
 def sync_directory(directory: str) -> None:
@@ -49,7 +49,7 @@ def sync_directory(directory: str) -> None:
             error.filename = directory
             raise
     finally:
-        os.close(descriptor)
+        _close(descriptor)
 
 
 def mark_in_use(descriptor: int) -> None:
@@ -66,7 +66,7 @@ def hold(path: str) -> Iterator[None]:
         mark_in_use(descriptor)
         yield
     finally:
-        os.close(descriptor)
+        _close(descriptor)
 
 
 def is_in_use(path: str) -> bool:
@@ -82,8 +82,13 @@ def is_in_use(path: str) -> bool:
     except OSError:
         return True
     finally:
-        os.close(descriptor)
+        _close(descriptor)
     return False
+
+
+def _close(descriptor: int) -> None:
+    with contextlib.suppress(OSError):  # nothing was written to it
+        os.close(descriptor)
 
 
 def _open_directory(directory: str) -> int:
