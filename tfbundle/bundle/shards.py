@@ -61,6 +61,7 @@ class Shards:
         try:
             file = self._storage.open(path)
         except BundleNotFoundError:
+            self._check_same_bundle()
             raise BundleNotFoundError(f"{missing}; {self._describe_others()}", path) from None
         check_not_pointer(file)
         self._check_same_bundle()

@@ -16,7 +16,7 @@ from tfbundle.errors import BundleNotFoundError, FormatError, UnsupportedError
 from tfbundle.storage.base import Identity, check_range
 from tfbundle.storage.descriptors import MAX_CALL_NBYTES, OpenFile, named
 from tfbundle.storage.local_stage import LocalStage, LocalStagedFile
-from tfbundle.storage.lock import hold, is_in_use
+from tfbundle.storage.lock import hold, is_in_use, publishing_in
 
 
 class LocalFile(OpenFile):
@@ -93,6 +93,10 @@ class LocalStorage:
     def is_in_use(self, path: str) -> bool:
         """Tell whether a process still writes the files that were staged with the one at ``path``."""
         return is_in_use(path)
+
+    def publishing_in(self, directory: str) -> contextlib.AbstractContextManager[None]:
+        """Let nobody publish in a directory while the block runs."""
+        return publishing_in(directory)
 
     def hold(self, path: str) -> contextlib.AbstractContextManager[None]:
         """Let a file count as in use while the block runs."""
