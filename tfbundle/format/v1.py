@@ -137,7 +137,10 @@ def decode_values(value: bytes, dtype: DataType, shape: tuple[int, ...]) -> NDAr
         raise UnsupportedError(f"dtype {dtype.name} in a V1 checkpoint, which cannot hold it")
     if array.size != np.prod(shape, dtype=object):
         raise FormatError(f"{array.size} values for shape {list(shape)}")
-    return array.reshape(shape)
+    try:
+        return array.reshape(shape)
+    except ValueError as error:  # too many dimensions, or none of some size with others too large
+        raise UnsupportedError(f"shape {list(shape)}: {error}") from error
 
 
 def _decode_fixed(data: bytes, code: str) -> NDArray[Any]:
