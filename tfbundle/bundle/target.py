@@ -16,7 +16,7 @@ def check_not_same(bundle: BundleReader, prefix: str, storage: Storage) -> None:
     """
     num_shards = bundle.index.header.num_shards
     pairs = [(index_filename(bundle.prefix), index_filename(prefix))]
-    pairs += [(bundle.shards.path(shard), data_filename(prefix, shard, num_shards)) for shard in range(num_shards)]
+    pairs += [(bundle.shards.path(shard), data_filename(prefix, shard, num_shards)) for shard in bundle.shards.present()]
     for source, target in pairs:
         if storage.is_same(source, target):
             raise BundleExistsError(f"the target is the source {source}; choose another one", target)
