@@ -39,7 +39,7 @@ class V1Payloads:
         self._files = files
         self._tables = tables
         self._lock = threading.Lock()
-        self._last: tuple[bytes, NDArray[Any]] = (b"", np.empty(0))
+        self._last: tuple[bytes | None, NDArray[Any]] = (None, np.empty(0))  # of no row yet
 
     def read(self, key: bytes) -> NDArray[Any]:
         """Read a row; strings as an object array of bytes."""
@@ -51,7 +51,8 @@ class V1Payloads:
 
     def read_region(self, key: bytes, where: Where) -> NDArray[Any]:
         """Read ``row[where]``."""
-        return np.array(self._values(key)[where], order="C")
+        values = self._values(key)
+        return np.array(values[where], values.dtype, order="C")
 
     def read_box(self, key: bytes, starts: tuple[int, ...], out: NDArray[Any]) -> None:
         """Read the box of ``out``'s shape that starts there."""

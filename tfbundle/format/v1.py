@@ -62,8 +62,8 @@ class V1Index:
         """Take the row under the empty key of one file.
 
         Raises:
-            FormatError: not such a row, a version this reader may not read, a slice that does not fit its
-                tensor, or a tensor of which the files tell different things.
+            FormatError: not such a row, a version this reader may not read, a tensor without a name, a slice that
+                does not fit its tensor, or a tensor of which the files tell different things.
         """
         message = parse_message("SavedTensorSlices", value)
         if not message.HasField("meta"):
@@ -72,6 +72,8 @@ class V1Index:
         check_version(meta.versions)
         for tensor in meta.tensor:
             key = name_to_key(tensor.name)
+            if not key:
+                raise FormatError("it lists a tensor without a name")
             slices = tuple(decode_slice(part) for part in tensor.slice)
             try:
                 entry = BundleEntry(tensor.type, decode_shape(tensor.shape), slices=slices)

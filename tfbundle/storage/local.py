@@ -274,7 +274,7 @@ class LocalStorage:
         """Return the names in a directory, sorted; none if it cannot be listed."""
         try:
             return sorted(os.listdir(path or "."))
-        except OSError:
+        except (OSError, ValueError):  # the latter for a NUL in the path
             return []
 
     def remove(self, path: str) -> None:
