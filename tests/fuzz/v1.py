@@ -51,6 +51,8 @@ def check(data: bytes, *, everything: bool = True) -> None:
             if everything or crc32c(data) % 4 == 0:
                 check_parts(bundle, found)
                 check_stats(prefix, sound=sound)
+            if not sound and not found.errors:
+                return  # the damage is in a slice without elements, which only ``verify`` reads
             if everything or crc32c(data) % 2:
                 halved = check_halved(prefix, folder / "out", found, sound=sound)
                 if halved is not None and crc32c(data) % 8 > 4:
