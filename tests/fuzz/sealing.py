@@ -132,23 +132,22 @@ def _rearrange(blocks: list[LooseBlock], at: int, rng: random.Random) -> None:
     elif choice == 4:
         blocks[at], blocks[-1] = blocks[-1], blocks[at]
     else:
-        rows = _rows(block.contents)
+        rows = rows_of(block.contents)
         cut = rng.randint(0, len(rows))
         halves = [part for part in (rows[:cut], rows[cut:]) if part]
         blocks[at : at + 1] = [LooseBlock(part[-1][0], plain_block(part), rng.choice((0, SNAPPY))) for part in halves]
 
 
-def _rows(contents: bytes) -> list[Row]:
-    rows = []
+def rows_of(contents: bytes) -> list[Row]:
+    """Return the rows of a block, none of a damaged one."""
     try:
-        rows += list(iter_block(contents))
+        return list(iter_block(contents))
     except BundleError:
-        pass
-    return rows
+        return []
 
 
 def _mutate_rows(contents: bytes, rng: random.Random, mutate_row: Callable[[Row, random.Random], Row]) -> bytes:
-    rows = _rows(contents)
+    rows = rows_of(contents)
     if not rows:
         return mutate_bytes(contents, rng)
     at = rng.randrange(len(rows))

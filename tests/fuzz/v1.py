@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import tfbundle
-from tests.fuzz.mutation import mutate_bytes, mutate_message
+from tests.fuzz.mutation import mutate_bytes, mutate_message, split_fields
 from tests.fuzz.packing import pack, unpack
 from tests.fuzz.reading import (
+    Contents,
     check_compared,
     check_descriptions,
     check_halved,
@@ -20,15 +23,17 @@ from tests.fuzz.reading import (
     read_contents,
 )
 from tests.fuzz.scratch import laid_out
-from tests.fuzz.sealing import LooseBlock, encode_rows, mutate_table, put_together, repair
+from tests.fuzz.sealing import LooseBlock, encode_rows, mutate_table, put_together, repair, rows_of, take_apart
 from tests.fuzz.target import Target
 from tests.support.partitions import slice_key
 from tests.support.tables import varint
 from tests.support.wire import bytes_field, shape_proto, varint_field
 from tfbundle.errors import BundleError
-from tfbundle.format.naming import v1_shard_filename
+from tfbundle.format.naming import name_to_key, v1_shard_filename
+from tfbundle.format.ordered_code import encode_slice_key
 from tfbundle.sstable.block import Row
 from tfbundle.sstable.checksum import crc32c
+from tfbundle.sstable.varint import decode_varint
 
 _Extents = tuple[tuple[int, int], ...]
 
@@ -46,6 +51,7 @@ def check(data: bytes, *, everything: bool = True) -> None:
             return
         with bundle:
             found = read_contents(bundle)
+            _check_values(found, tables)
             check_descriptions(bundle, found)
             sound = check_verdict(prefix, bundle, found)
             if everything or crc32c(data) % 4 == 0:
@@ -57,6 +63,45 @@ def check(data: bytes, *, everything: bool = True) -> None:
                 halved = check_halved(prefix, folder / "out", found, sound=sound)
                 if halved is not None and crc32c(data) % 8 > 4:
                     check_compared(prefix, halved)
+
+
+def _check_values(found: Contents, tables: list[bytes]) -> None:
+    """Compare whole vectors of floats and integers with what plain rows say."""
+    rows = [row for table in tables for block in take_apart(table) or [] for row in rows_of(block.contents)]
+    stored = {key: _plain_values(value) for key, value in rows}
+    if len(stored) < len(rows):
+        return  # which of two rows counts depends on which table lists it
+    for name, array in found.values.items():
+        values = stored.get(encode_slice_key(name_to_key(name), ((0, -1),) * array.ndim))
+        field = {"float32": 5, "int64": 10}.get(array.dtype.name)
+        if values is not None and field in values:
+            assert array.tobytes() == values[field].tobytes(), f"{name!r} is not what its row says"
+
+
+def _plain_values(value: bytes) -> dict[int, NDArray[Any]] | None:
+    """Return the packed fields of a row's values, by number; None where a field comes twice, or is unexpected."""
+    for number in (2, 3):
+        fields = split_fields(value) or []
+        inner = [field.value for field in fields if field.number == number]
+        if len(inner) != 1 or not isinstance(inner[0], bytes):
+            return None
+        value = inner[0]
+    fields = split_fields(value) or []
+    if len(fields) != 1 or not isinstance(fields[0].value, bytes):
+        return None
+    number, packed = fields[0].number, fields[0].value
+    if number == 5 and not len(packed) % 4:
+        return {5: np.frombuffer(packed, "<f4")}
+    if number == 10:
+        numbers, position = [], 0
+        while position < len(packed):
+            try:
+                found, position = decode_varint(packed, position, len(packed))
+            except BundleError:
+                return None
+            numbers.append(found)
+        return {10: np.array(numbers, np.uint64).view(np.int64)}
+    return None
 
 
 def check_some(data: bytes) -> None:

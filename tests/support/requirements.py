@@ -1,7 +1,7 @@
 """What some tests need and not every machine has: TensorFlow, the corpus of checkpoints, a browser.
 
-Where it is missing the test is skipped, visibly; with ``TFBUNDLE_REQUIRE_TENSORFLOW=1``, ``TFBUNDLE_REQUIRE_CORPUS=1``
-or ``TFBUNDLE_REQUIRE_BROWSER=1`` in the environment it fails.
+Where it is missing the test is skipped, visibly; with ``TFBUNDLE_REQUIRE_TENSORFLOW=1``, ``TFBUNDLE_REQUIRE_CORPUS=1``,
+``TFBUNDLE_REQUIRE_BROWSER=1`` or ``TFBUNDLE_REQUIRE_FAULTS=1`` (for a fuzzer) in the environment it fails.
 """
 
 from __future__ import annotations
@@ -58,6 +58,14 @@ def browser_programs() -> tuple[str, str]:
     except ImportError as error:
         _miss("BROWSER", f"selenium cannot be imported: {error}")
     return chromium, driver
+
+
+def fuzzer() -> None:
+    """Return where ``atheris`` can be imported."""
+    try:
+        import_module("atheris")
+    except ImportError as error:
+        _miss("FAULTS", f"atheris cannot be imported: {error}")
 
 
 def _import_quietly(name: str) -> Any:
