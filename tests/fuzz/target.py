@@ -62,6 +62,12 @@ class Target:
             yield data[: self.max_nbytes]
 
 
+def check_message(error: Exception) -> None:
+    """Check that an error says something, in one line that does nothing to a terminal."""
+    assert str(error), "an error that says nothing"
+    assert str(error).isprintable(), "an error with more than text"
+
+
 def _reset_peak() -> int | None:
     """Let the most memory ever held count from now on; return what is held, None where the system does not tell."""
     try:

@@ -33,7 +33,8 @@ def main() -> None:
     def test(data: bytes) -> None:
         target.check_within_limits(bytes(data), quick=True)
 
-    atheris.Setup([sys.argv[0], *sys.argv[2:]], test, custom_mutator=mutate)
+    command = f"{sys.executable} -m tests.fuzz.worker {target.name}"  # which libFuzzer starts again for a merge
+    atheris.Setup([command, *sys.argv[2:]], test, custom_mutator=mutate)
     atheris.Fuzz()
 
 
