@@ -6,6 +6,6 @@ exception than ``BundleError``, but also values that differ from a second way to
 
     python -m tests.fuzz bundle --minutes 20
 
-which needs ``atheris`` (``pip install -e '.[fuzz]'``, Linux). The inputs that are worth keeping are in ``corpus/``, those
-that once revealed a bug among them; ``test_replay.py`` runs them all, without atheris.
+which needs ``atheris`` (``pip install -e '.[fuzz]'``, Linux). The inputs that are worth keeping are in ``corpus/``,
+those that once revealed a bug among them; ``test_replay.py`` runs them all, without atheris.
 """

@@ -96,7 +96,7 @@ def _encode(field: Field) -> bytes:
     if field.wire == VARINT:
         return key + varint(field.value % 2**64)
     width = 8 if field.wire == FIXED64 else 4
-    return key + (field.value % 256**width).to_bytes(width, "little")
+    return key + (field.value % (1 << 8 * width)).to_bytes(width, "little")
 
 
 def mutate_message(data: bytes, rng: random.Random) -> bytes:

@@ -17,7 +17,7 @@ def pack(files: Iterable[bytes]) -> bytes:
 
 def unpack(data: bytes) -> list[bytes]:
     """Return the files of an input, whatever its bytes; at least one, and not many."""
-    files = []
+    files: list[bytes] = []
     while data and len(files) < MOST_FILES:
         nbytes = int.from_bytes(data[:4], "little")
         files.append(data[4 : 4 + nbytes])

@@ -178,5 +178,3 @@ def encode_rows(rows: list[Row], restart_interval: int = 16) -> bytes:
 def mutate_value(row: Row, rng: random.Random) -> Row:
     """Change the value of a row, whatever it is."""
     return row[0], mutate_bytes(row[1], rng)
-
-

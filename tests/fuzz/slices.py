@@ -136,7 +136,7 @@ def _check_boxes(source: _Source) -> None:
 
 def _check_resolved(extents: Extents, shape: tuple[int, ...]) -> Box | None:
     inside = all(
-        0 <= start and (length == -1 and not start or 0 <= length and start + length <= size)
+        start >= 0 and start + (length if length != -1 else size) <= size and length >= -1
         for (start, length), size in zip(extents, shape, strict=True)
     )
     try:
@@ -144,7 +144,7 @@ def _check_resolved(extents: Extents, shape: tuple[int, ...]) -> Box | None:
     except BundleError:
         assert not inside, "a slice within the tensor is refused"
         return None
-    assert inside or any(length == -1 and start for start, length in extents), "a slice outside is taken"
+    assert inside, "a slice outside is taken"
     return box
 
 
@@ -166,7 +166,8 @@ def _check_intersection(one: Box, other: Box, shape: tuple[int, ...]) -> None:
     shared = one.intersect(other)
     both = _picture(one, shape) & _picture(other, shape)
     expected = both if shared is None else _picture(shared, shape)
-    assert (both == expected).all() and both.any() == (shared is not None)
+    assert (both == expected).all(), "two boxes share something else"
+    assert both.any() == (shared is not None), "two boxes share something, or nothing"
 
 
 class _Rows:

@@ -47,7 +47,9 @@ def _check_text(data: bytes) -> None:
     assert repr(again) == repr(state), "written again it says something else"  # which NaN equals itself in
     added = add_checkpoint(state, "new-1", 5.0)
     assert (added.latest, added.all_paths[-1]) == ("new-1", "new-1")
-    assert [path for path in added.all_paths if path != "new-1"] == [path for path in state.all_paths if path != "new-1"]
+    assert [path for path in added.all_paths if path != "new-1"] == [
+        path for path in state.all_paths if path != "new-1"
+    ]
     assert len(added.timestamps) in (0, len(added.all_paths))
     assert parse_state(format_state(replace(added, last_preserved=0.0))).all_paths == added.all_paths
 
@@ -94,7 +96,7 @@ def seeds() -> Iterator[bytes]:
     yield b"model_checkpoint_path: 'm' all_model_checkpoint_paths: ['a', \"b\"] # comment\n"
     yield b'model_checkpoint_path: "m\\000\\x41\\u00e9" "\\n" last_preserved_timestamp: 1.5e300\n'
     yield 'model_checkpoint_path: "чекпойнт"\nall_model_checkpoint_timestamps: nan\n'.encode()
-    yield b'model_checkpoint_path: "a"\nall_model_checkpoint_paths: "a"\nall_model_checkpoint_timestamps: 1700000000.5\n'
+    yield b'model_checkpoint_path: "a" all_model_checkpoint_paths: "a" all_model_checkpoint_timestamps: 1700000000.5'
 
 
 _TOKENS = [

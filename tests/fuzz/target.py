@@ -7,12 +7,16 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+from tfbundle.errors import BundleError
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
 MOST_SECONDS = 1.0
 MOST_NBYTES = 100_000_000
 
 
+_Decoded = TypeVar("_Decoded")
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,15 @@ def check_message(error: Exception) -> None:
     """Check that an error says something, in one line that does nothing to a terminal."""
     assert str(error), "an error that says nothing"
     assert str(error).isprintable(), "an error with more than text"
+
+
+def attempt(decode: Callable[[bytes], _Decoded], data: bytes) -> _Decoded | None:
+    """Return what a decoder makes of bytes, None where it refuses them."""
+    try:
+        return decode(data)
+    except BundleError as error:
+        check_message(error)
+        return None
 
 
 def _reset_peak() -> int | None:

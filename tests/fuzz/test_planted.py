@@ -95,6 +95,18 @@ def _as_they_are(original: Any) -> Any:
     return lambda window, swap: None
 
 
+def _is_long(data: bytes, limit: int) -> bool:
+    return len(data) > 600
+
+
+def _has_more(extents: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    return len(extents) > len(shape)
+
+
+def _is_odd(number: int) -> bool:
+    return number > 33
+
+
 BUGS = [
     Planted("table", "blocks out of order", "tfbundle.sstable.reader._check_order", _accept_all),
     Planted("table", "a wrong literal", "tfbundle.sstable.snappy._append_literal", _shifted_literal),
@@ -102,10 +114,20 @@ BUGS = [
     Planted("entry", "sizes that do not follow", "tfbundle.format.entries._check_entry", _accept_all),
     Planted("entry", "a shard that is lost", "tfbundle.format.columns.SHARD_TAG", lambda tag: tag + 64),
     Planted("strings", "sizes unchecked", "tfbundle.format.payload_checksum._check_sizes_crc", _lenient_sizes_crc),
-    Planted("strings", "a crash on long varints", "tfbundle.format.strings.decode_varints", _crash(lambda data, _: len(data) > 600)),
+    Planted(
+        "strings",
+        "a crash on long varints",
+        "tfbundle.format.strings.decode_varints",
+        _crash(_is_long),
+    ),
     Planted("slices", "overlaps unseen", "tests.fuzz.slices.check_disjoint", _off_by_one),
     Planted("slices", "gaps unseen", "tests.fuzz.slices.check_covered", _accept_all),
-    Planted("v1", "a crash on other ranks", "tfbundle.format.v1.resolve_slice", _crash(lambda extents, shape: len(extents) > len(shape))),
+    Planted(
+        "v1",
+        "a crash on other ranks",
+        "tfbundle.format.v1.resolve_slice",
+        _crash(_has_more),
+    ),
     Planted("v1", "integers turned around", "tfbundle.format.v1._decode_integers", _backwards),
     Planted("state", "text that is no text", "tfbundle.format.state.format_state", lambda original: lambda state: ""),
     Planted("state", "a way out", "os.path.isabs", lambda original: lambda path: False),
@@ -114,7 +136,13 @@ BUGS = [
     Planted("bundle", "slices at a wrong place", "tfbundle.streaming.join._flat_offset", _one_further),
     Planted("bundle", "bytes in the other order", "tfbundle.streaming.pipeline.swap_bytes", _as_they_are),
     Planted("graph", "shortened paths", "tests.fuzz.graph.nearest_paths", _rejoined),
-    Planted("graph", "a crash on odd dtypes", "tfbundle.format.meta_graph.data_type", _crash(lambda number: number > 33), 2000),
+    Planted(
+        "graph",
+        "a crash on odd dtypes",
+        "tfbundle.format.meta_graph.data_type",
+        _crash(_is_odd),
+        2000,
+    ),
 ]
 
 
@@ -125,7 +153,7 @@ def test_is_found(bug: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
     for data in target.iter_mutations(bug.tries):
         try:
             target.check(data)
-        except Exception:
+        except Exception:  # noqa: PERF203 for each on its own
             return
     pytest.fail(f"{bug.what}: not found in {bug.tries} mutations")
 

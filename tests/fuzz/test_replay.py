@@ -1,4 +1,4 @@
-"""Every input that was once worth keeping, run again without a fuzzer; and mutations of the seeds, the same every time."""
+"""Every input that was once worth keeping, run again without a fuzzer; and mutations of the seeds, always the same."""
 
 from __future__ import annotations
 

@@ -41,7 +41,9 @@ _Extents = tuple[tuple[int, int], ...]
 def check(data: bytes, *, everything: bool = True) -> None:
     """Read tables as a checkpoint, or as shards of one."""
     tables = unpack(data)
-    names = ["m"] if len(tables) == 1 else [v1_shard_filename("m", number, len(tables)) for number in range(len(tables))]
+    names = (
+        ["m"] if len(tables) == 1 else [v1_shard_filename("m", number, len(tables)) for number in range(len(tables))]
+    )
     with laid_out(dict(zip(names, tables, strict=True))) as folder:
         prefix = str(folder / "in" / "m")
         try:
@@ -123,7 +125,9 @@ def _meta(*tensors: tuple[bytes, int, tuple[int, ...], list[_Extents]]) -> bytes
     listed = b""
     for name, dtype, shape, slices in tensors:
         parts = b"".join(bytes_field(4, _slice(extents)) for extents in slices)
-        listed += bytes_field(1, bytes_field(1, name) + bytes_field(2, shape_proto(*shape)) + varint_field(3, dtype) + parts)
+        listed += bytes_field(
+            1, bytes_field(1, name) + bytes_field(2, shape_proto(*shape)) + varint_field(3, dtype) + parts
+        )
     return bytes_field(1, listed + bytes_field(2, varint_field(1, 1)))
 
 
