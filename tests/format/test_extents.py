@@ -102,8 +102,8 @@ def test_payload_outside_its_shard() -> None:
     error = refusal(make_index([(0, 0, 10), (1, 3, 8)]), [10, 10])
     assert isinstance(error, TruncatedError)
     assert str(error) == (
-        "tensor '001': Read less bytes than requested: payload ends at 11, shard 1 at 10: a partial copy, or a shard of "
-        "another checkpoint"
+        "tensor '001': Read less bytes than requested: payload ends at 11, shard 1 at 10: a partial copy, "
+        "or a shard of another checkpoint"
     )
     assert error.path == ""
 

@@ -31,7 +31,7 @@ def test_needed_nodes() -> None:
     assert names_needed(graph, "a") == ["a", "b", "c"]
     assert names_needed(graph, "a:0") == ["a", "b", "c"]
     assert names_needed(graph, "c") == ["c"]
-    with pytest.raises(FormatError, match="^node 'lost' is needed, which the graph does not have$"):
+    with pytest.raises(FormatError, match=r"^node 'lost' is needed, which the graph does not have$"):
         names_needed(graph, "d")
 
 
@@ -57,12 +57,12 @@ def test_input_that_is_not_there() -> None:
     reader = node("a", "Assign", "^b", "c")
     scope = Scope([reader, node("c", "NoOp")])
     assert input_output(scope, reader, 0).node.name == "c"
-    with pytest.raises(FormatError, match="^node 'a': Assign has 1 inputs, expected at least 2$"):
+    with pytest.raises(FormatError, match=r"^node 'a': Assign has 1 inputs, expected at least 2$"):
         input_output(scope, reader, 1)
 
 
 def test_two_nodes_of_one_name() -> None:
-    with pytest.raises(FormatError, match="^node 'a': two nodes have this name$"):
+    with pytest.raises(FormatError, match=r"^node 'a': two nodes have this name$"):
         Scope([node("a", "NoOp"), node("b", "NoOp"), node("a", "NoOp")])
 
 
@@ -99,7 +99,7 @@ def test_follow() -> None:
     scope = Scope([*chain, node("n31", "Cast", "end:2"), node("end", "Const")])
     origin, passed = follow(find_output(scope, "n1"), ("Identity", "Cast"))
     assert (origin.node.name, origin.number, passed) == ("end", 2, {"Identity", "Cast"})
-    with pytest.raises(FormatError, match="^node 'n0': its value passes through more than 32 nodes"):
+    with pytest.raises(FormatError, match=r"^node 'n0': its value passes through more than 32 nodes"):
         follow(find_output(scope, "n0"), ("Identity", "Cast"))
     origin, passed = follow(find_output(scope, "n0"), ("Identity",))
     assert (origin.node.name, passed) == ("n31", {"Identity"})

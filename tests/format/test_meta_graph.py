@@ -146,7 +146,7 @@ def test_operations_of_old_graphs() -> None:
     ]
     assert decode(nodes) == {"v": Wanted("float16", (4, 3), (((0, 2), (0, -1)),)), "w": Wanted("float32", (2,))}
     nodes[5] = node("whole", "Restore", "file", "name_w")
-    with pytest.raises(FormatError, match="^node 'whole': Restore has no attribute 'dt' of the kind 'type'$"):
+    with pytest.raises(FormatError, match=r"^node 'whole': Restore has no attribute 'dt' of the kind 'type'$"):
         decode(nodes)
 
 
@@ -195,17 +195,17 @@ class TestFunctions:
         assert decode(self.nodes("file", "p", "q"), functions=functions) == BY_FUNCTION
 
     def test_missing_function(self) -> None:
-        with pytest.raises(FormatError, match="^node 'all': calls the function 'f', which the graph does not have$"):
+        with pytest.raises(FormatError, match=r"^node 'all': calls the function 'f', which the graph does not have$"):
             decode(self.nodes("file", "p", "q"))
 
     def test_wrong_number_of_arguments(self) -> None:
         functions = [function("f", ["prefix", "first", "second"], self.body())]
-        with pytest.raises(FormatError, match="^node 'all': 'f' takes 3 arguments, 2 are passed$"):
+        with pytest.raises(FormatError, match=r"^node 'all': 'f' takes 3 arguments, 2 are passed$"):
             decode(self.nodes("file", "p", "^q"), functions=functions)
 
     def test_two_functions_of_one_name(self) -> None:
         functions = [function("f", ["prefix"], []), function("f", ["prefix"], [])]
-        with pytest.raises(FormatError, match="^two functions have the same name$"):
+        with pytest.raises(FormatError, match=r"^two functions have the same name$"):
             decode(self.nodes("file"), functions=functions)
 
 
@@ -281,7 +281,7 @@ class TestWithoutSaver:
             decode([node("v", "VariableV2", shape=value(shape=shape_of([2])))], restore_op="")
 
     def test_variable_of_an_unknown_dtype(self) -> None:
-        with pytest.raises(FormatError, match="^node 'v': unknown dtype 77, expected 1 to 33$"):
+        with pytest.raises(FormatError, match=r"^node 'v': unknown dtype 77, expected 1 to 33$"):
             decode([variable("v", 77, (2,))], restore_op="")
 
 
@@ -404,13 +404,13 @@ def test_constants_as_bytes() -> None:
         with pytest.raises(FormatError, match=f"^node 'names': {len(content)} bytes do not hold 2 strings$"):
             decode(change("names", node("names", "Const", value=value(tensor=tensor))))
     tensor.tensor_content = b"\xff" * 30
-    with pytest.raises(FormatError, match="^node 'restore': Parsed past limit: a varint of more than 10 bytes$"):
+    with pytest.raises(FormatError, match=r"^node 'restore': Parsed past limit: a varint of more than 10 bytes$"):
         decode(change("names", node("names", "Const", value=value(tensor=tensor))))
 
 
 def test_saver_that_cannot_be_followed() -> None:
     with pytest.raises(
-        UnsupportedError, match="^the saver's operation 'all' needs none of RestoreV2, RestoreSlice, Restore$"
+        UnsupportedError, match=r"^the saver's operation 'all' needs none of RestoreV2, RestoreSlice, Restore$"
     ):
         decode([node("all", "MyRestore", "^x"), variable("x", RESOURCE, ())])
 
@@ -445,5 +445,5 @@ class TestSavedModels:
             decode_saved_model(self.encode(meta_graph(small_graph()), meta_graph(other)))
 
     def test_no_graph(self) -> None:
-        with pytest.raises(FormatError, match="^not a SavedModel: no graph in it$"):
+        with pytest.raises(FormatError, match=r"^not a SavedModel: no graph in it$"):
             decode_saved_model(b"\x08\x01")

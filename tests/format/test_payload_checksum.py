@@ -130,9 +130,9 @@ class TestStrings:
             checksum_of(STRING, 4, [FOUR[:nbytes]])
 
     def test_payload_that_goes_on(self) -> None:
-        with pytest.raises(FormatError, match="^string payload has 1 bytes after its last string$"):
+        with pytest.raises(FormatError, match=r"^string payload has 1 bytes after its last string$"):
             checksum_of(STRING, 1, [HELLO, b"!"])
-        with pytest.raises(FormatError, match="^string payload has 3 bytes after its last string$"):
+        with pytest.raises(FormatError, match=r"^string payload has 3 bytes after its last string$"):
             checksum_of(STRING, 1, [HELLO + b"?!?"])
 
     def test_size_without_an_end(self) -> None:
@@ -259,16 +259,16 @@ class TestVariants:
             checksum_of(VARIANT, 1, [b"\xff"] * 20)
 
     def test_enormous_size_is_only_a_number(self) -> None:
-        with pytest.raises(FormatError, match="^variant payload ends with 2 elements missing$"):
+        with pytest.raises(FormatError, match=r"^variant payload ends with 2 elements missing$"):
             checksum_of(VARIANT, 2, [varint(2**64 - 1) + b"short"])
 
     def test_what_is_missing_or_too_much(self) -> None:
         payload = variant_payload([b"ab"])[0]
-        with pytest.raises(FormatError, match="^variant payload ends with 1 elements missing$"):
+        with pytest.raises(FormatError, match=r"^variant payload ends with 1 elements missing$"):
             checksum_of(VARIANT, 2, [payload])
-        with pytest.raises(FormatError, match="^variant payload ends with 2 elements missing$"):
+        with pytest.raises(FormatError, match=r"^variant payload ends with 2 elements missing$"):
             checksum_of(VARIANT, 3, [payload])
-        with pytest.raises(FormatError, match="^variant payload has 3 bytes after its last element$"):
+        with pytest.raises(FormatError, match=r"^variant payload has 3 bytes after its last element$"):
             checksum_of(VARIANT, 1, [payload + b"abc"])
 
     def test_error_tells_which_element_and_both_checksums(self) -> None:

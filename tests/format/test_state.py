@@ -60,13 +60,13 @@ def test_text_format(text: str) -> None:
     ],
 )
 def test_not_a_state_file(text: str) -> None:
-    with pytest.raises(FormatError, match="^not a checkpoint state file: "):
+    with pytest.raises(FormatError, match=r"^not a checkpoint state file: "):
         parse_state(text)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing", 'model_checkpoint_path: ""', 'all_model_checkpoint_paths: "a"'])
 def test_no_latest_checkpoint(text: str) -> None:
-    with pytest.raises(FormatError, match="^Invalid checkpoint state: model_checkpoint_path is empty$"):
+    with pytest.raises(FormatError, match=r"^Invalid checkpoint state: model_checkpoint_path is empty$"):
         parse_state(text)
 
 
@@ -79,8 +79,8 @@ def test_round_trip(state: CheckpointState) -> None:
     ("state", "text"),
     [
         (
-            CheckpointState("a/b-2", ("a/b 1", "a/b-2")),
-            'model_checkpoint_path: "a/b-2"\nall_model_checkpoint_paths: "a/b 1"\nall_model_checkpoint_paths: "a/b-2"\n',
+            CheckpointState("a/2", ("a 1", "a/2")),
+            'model_checkpoint_path: "a/2"\nall_model_checkpoint_paths: "a 1"\nall_model_checkpoint_paths: "a/2"\n',
         ),
         (CheckpointState('"'), 'model_checkpoint_path: "\\""\n'),
         (CheckpointState("a", ("\\",)), 'model_checkpoint_path: "a"\nall_model_checkpoint_paths: "\\\\"\n'),

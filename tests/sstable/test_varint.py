@@ -49,7 +49,7 @@ def test_padded_encoding_is_accepted() -> None:
     ids=["empty", "unfinished", "nine", "ten", "eleven"],
 )
 def test_number_without_an_end_is_refused(data: bytes) -> None:
-    with pytest.raises(FormatError, match="^malformed varint$"):
+    with pytest.raises(FormatError, match=r"^malformed varint$"):
         decode_varint(data, 0, len(data))
 
 
@@ -75,7 +75,7 @@ def test_number_of_too_many_bits_is_refused(encoded: str, bits: int) -> None:
 
 
 def test_a_number_may_have_64_bits_unless_told_otherwise() -> None:
-    with pytest.raises(FormatError, match="^varint exceeds 64 bits$"):
+    with pytest.raises(FormatError, match=r"^varint exceeds 64 bits$"):
         decode_varint(b"\xff" * 9 + b"\x02", 0, 10)
 
 
