@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -139,7 +140,8 @@ class TestEntry:
     @pytest.mark.parametrize(("field", "number"), [("dtype", 1), ("shard_id", 3), ("offset", 4), ("size", 5)])
     def test_numbers_that_no_entry_has_are_encoded_all_the_same(self, field: str, number: int) -> None:
         """Whoever writes hostile files by way of this package gets what they ask for."""
-        entry = replace(BundleEntry(dtype=0), **{field: -4})
+        numbers: dict[str, Any] = {"dtype": 0, field: -4}
+        entry = BundleEntry(**numbers)
         shape, others = bytes_field(2, b""), varint_field(number, -4)
         assert encode_entry(entry) == (others + shape if number == 1 else shape + others)
 
