@@ -581,3 +581,32 @@ def test_every_failure_is_an_error_of_this_package(prefix: str, entry: bytes, pa
         open_bundle(prefix)["t"]
     with pytest.raises(BundleError):
         open_bundle(prefix).payload("t")
+
+
+class TestReplacedMeanwhile:
+    """A part of a tensor has no checksum of its own, so that nothing else would tell."""
+
+    def test_data_files_of_another_index_are_refused(self, tmp_path: Path) -> None:
+        prefix = str(tmp_path / "model")
+        save(prefix, {"w": np.zeros(8, np.float32)})
+        with open_bundle(prefix) as old:
+            save(prefix, {"w": np.ones(8, np.float32)}, if_exists="replace")
+            with pytest.raises(FormatError, match="the checkpoint was replaced while it was read") as caught:
+                old.read("w", where=np.s_[2:4])
+        assert caught.value.path == f"{prefix}.index"
+
+    def test_data_files_that_are_open_are_the_old_ones(self, tmp_path: Path) -> None:
+        prefix = str(tmp_path / "model")
+        save(prefix, {"w": np.zeros(8, np.float32)})
+        with open_bundle(prefix) as old:
+            assert old.read("w", where=np.s_[2:4]).tolist() == [0, 0]
+            save(prefix, {"w": np.ones(8, np.float32)}, if_exists="replace")
+            assert old["w"].tolist() == [0] * 8
+
+    def test_while_there_is_no_index(self, tmp_path: Path) -> None:
+        prefix = str(tmp_path / "model")
+        save(prefix, {"w": np.zeros(8, np.float32)})
+        with open_bundle(prefix) as old:
+            (tmp_path / "model.index").unlink()
+            with pytest.raises(FormatError, match="the checkpoint was replaced"):
+                old["w"]

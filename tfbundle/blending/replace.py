@@ -12,18 +12,13 @@ from numpy.typing import ArrayLike
 from tfbundle.blending.compact import write_compact
 from tfbundle.blending.fit import Allow, NewTensor, fit_array
 from tfbundle.bundle.beside import record_checkpoint
+from tfbundle.bundle.leftovers import leftover_notes
 from tfbundle.bundle.locate import PathLike
+from tfbundle.bundle.publish import publish_in_place, remove_stale_shards
 from tfbundle.bundle.reader import BundleReader, open_bundle
-from tfbundle.bundle.target import check_not_same
+from tfbundle.bundle.target import IfExists, check_not_same, check_target, target_prefix
 from tfbundle.bundle.transcode import readable_bundle
-from tfbundle.bundle.writer import (
-    IfExists,
-    check_target,
-    publish_in_place,
-    remove_stale_shards,
-    target_prefix,
-    to_array,
-)
+from tfbundle.bundle.writer import to_array
 from tfbundle.choosing.names import TensorNames
 from tfbundle.errors import FormatError, TensorNotFoundError, UnsupportedError
 from tfbundle.format.dtypes import dtype_name
@@ -131,6 +126,7 @@ def replace_tensor(
             with readable_bundle(bundle, prefix) as readable:
                 num_shards, unused = write_compact(readable, tensor, prefix, if_exists), 0
             notes += record_checkpoint([bundle.prefix], prefix, storage)
+        notes += leftover_notes(prefix, num_shards, storage)
         entry, before = tensor.entry, (dtype_name(old.dtype), old.shape) if old else ("", ())
         return ReplaceReport(
             prefix,

@@ -364,8 +364,9 @@ def open_bundle(path: PathLike, /, *, checksums: Checksums = "verify", storage: 
 
         index, rows = open_v1(location, storage)
         return BundleReader(index, rows, Shards(location.prefix, 0, storage), storage)
+    identity = storage.identity(index_filename(location.prefix))
     index = read_index(location.prefix, storage)
-    shards = Shards(location.prefix, index.header.num_shards, storage)
+    shards = Shards(location.prefix, index.header.num_shards, storage, identity)
     return BundleReader(index, Payloads(index, shards, verify=checksums == "verify"), shards, storage)
 
 
