@@ -17,6 +17,7 @@ from tfbundle.cli.status import (
     explain_error,
     status_of,
 )
+from tfbundle.cli.streams import complain, give_up_streams, prepare_streams, print_traceback
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,10 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         >>> main(["ls", "no/such/checkpoint"])
         3
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a name must never fail to print
-    arguments = sys.argv[1:] if arguments is None else arguments
+    prepare_streams()
+    if arguments is None:  # a process of its own
+        sys.excepthook = print_traceback
+        arguments = sys.argv[1:]
     options = parse_options(arguments)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # or numpy starts threads that nothing here needs
     try:
@@ -41,34 +42,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         previous = None  # not in the main thread
     try:
         status: int = options.run(options)
-        if sys.stdout is not None:  # closed by who started us
-            sys.stdout.flush()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        _give_up_output()
+        give_up_streams()
         return PIPE_CLOSED
     except Exception as error:
         found = status_of(error)
         if options.debug or found is None:
             raise
         hint = f"; tfbundle {options.verb} --help tells more" if found == USAGE else ""
-        print(f"tfbundle: {explain_error(error)}{hint}", file=sys.stderr)
-        _give_up_output()
+        complain(f"tfbundle: {explain_error(error)}{hint}")
         return found
     finally:
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)
     return status
-
-
-def _give_up_output() -> None:
-    """Let the flush at exit succeed where standard output takes nothing any more; it has been told already."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _raise_exit(_signal: int, _frame: FrameType | None) -> None:
