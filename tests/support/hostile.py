@@ -85,7 +85,7 @@ PATHS: dict[str, bytes] = {
     "shell": b"$(touch outside);`touch outside`|&",
     "quotes": b"'\"\\",
     "glob": b"*?[a]",
-    "spreadsheet": b"=cmd|' /C calc'!A0",
+    "spreadsheet": b"=cmd|' calc'!A0",
     "script": b"<script>alert(1)<",
     "letters": "漢字 🙂".encode(),
 }

@@ -38,9 +38,12 @@ def record_checkpoint(source_prefixes: Iterable[str], target_prefix: str, storag
     path = os.path.join(directory, STATE_FILENAME)
     try:
         state = read_state(directory, storage)
+        name = os.fsencode(base or os.path.join(os.curdir, "")).decode("utf-8")
     except BundleError as error:
         return [f"left alone: {error}"]
-    text = format_state(add_checkpoint(state, base or os.path.join(os.curdir, ""), time.time()))
+    except UnicodeDecodeError:
+        return [f"left alone: {path}: its text is UTF-8, which the name {base} is not"]
+    text = format_state(add_checkpoint(state, name, time.time()))
     try:
         with staging(storage, replace=True) as stage:
             stage.create(path).write_at(0, text.encode())
