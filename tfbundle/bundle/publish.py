@@ -6,7 +6,8 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleWriter:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from tfbundle.bundle.target import IfExists, check_room
 from tfbundle.format.entries import BundleHeader
@@ -49,9 +50,8 @@ def publish_bundle(
     """
     path = index_filename(prefix)
     _write_index(stage.create(path), header, rows)
-    stage.publish(last=path)
-    if if_exists == "replace":
-        _remove_replaced_shards(prefix, header.num_shards, storage)
+    with _removing_what_was_replaced(stage, storage, prefix, header.num_shards if if_exists == "replace" else None):
+        stage.publish(last=path)
 
 
 def publish_in_place(
@@ -63,8 +63,8 @@ def publish_in_place(
     """
     path = index_filename(prefix)
     _write_index(stage.create(path), header, rows)
-    stage.publish_over(path)
-    _remove_replaced_shards(prefix, header.num_shards, storage)
+    with _removing_what_was_replaced(stage, storage, prefix, header.num_shards):
+        stage.publish_over(path)
 
 
 def _write_index(file: StagedFile, header: BundleHeader, rows: Iterable[tuple[bytes, bytes]]) -> None:
@@ -78,17 +78,31 @@ def _write_index(file: StagedFile, header: BundleHeader, rows: Iterable[tuple[by
     encode_index_rows(append, header, rows)
 
 
-def _remove_replaced_shards(prefix: str, num_shards: int, storage: Storage) -> None:
-    """Remove stale shards once the new bundle is there.
+@contextmanager
+def _removing_what_was_replaced(stage: Stage, storage: Storage, prefix: str, num_shards: int | None) -> Iterator[None]:
+    """Remove stale shards once the block has put the new bundle in its place, also if it was interrupted doing so.
 
     Raises:
         OSError: one stays where it is; the message says that the bundle is complete.
     """
     try:
+        yield
+    finally:
+        stage.discard()  # which goes on with what cannot be undone
+        if stage.is_published and num_shards is not None:
+            try:
+                _remove_in_any_case(prefix, num_shards, storage)
+            except OSError as error:
+                state = f"{prefix} is complete, but old data files are left; tfbundle verify --finish removes them"
+                raise OSError(error.errno, f"{error.strerror}; {state}", error.filename) from error
+
+
+def _remove_in_any_case(prefix: str, num_shards: int, storage: Storage) -> None:
+    try:
         remove_stale_shards(prefix, num_shards, storage)
-    except OSError as error:
-        state = f"{prefix} is complete, but old data files are left; tfbundle verify --finish removes them"
-        raise OSError(error.errno, f"{error.strerror}; {state}", error.filename) from error
+    except KeyboardInterrupt:
+        remove_stale_shards(prefix, num_shards, storage)
+        raise
 
 
 def remove_stale_shards(prefix: str, num_shards: int, storage: Storage) -> None:

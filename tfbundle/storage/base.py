@@ -55,7 +55,13 @@ class StagedFile(Protocol):
 
 
 class Stage(Protocol):
-    """Files that become visible together, or not at all."""
+    """Files that become visible together, or not at all.
+
+    Attributes:
+        is_published: whether they are; an interrupt of ``publish`` does not tell.
+    """
+
+    is_published: bool
 
     def create(self, path: str) -> StagedFile:
         """Start a file that ``publish`` will put at ``path``."""

@@ -111,9 +111,13 @@ class LocalStage:
     Args:
         replace: whether files may take the place of others.
         staged: files that an interrupted run has staged, each by the path it will have.
+
+    Attributes:
+        is_published: whether all files are in their places.
     """
 
     def __init__(self, *, replace: bool, staged: Mapping[str, str] | None = None) -> None:
+        self.is_published = False
         self._replace = replace
         self._owner = new_owner()
         self._temporaries = dict(staged or {})  # by the path each will have
@@ -166,6 +170,7 @@ class LocalStage:
                 if not self._must_go_on():
                     raise
                 self._try_once_more(last, error)
+        self.is_published = True
         self._forget()
 
     def _check_vacant(self) -> None:
@@ -219,6 +224,7 @@ class LocalStage:
         if self._must_go_on():
             with contextlib.suppress(OSError):  # then they stay where they are
                 self._rename_all(self._replaced)
+                self.is_published = True
             self._forget()
         for path, temporary in self._temporaries.items():
             with contextlib.suppress(OSError):  # the others can go
