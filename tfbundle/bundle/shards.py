@@ -75,6 +75,12 @@ class Shards:
                 "the checkpoint was replaced while it was read; run again when nothing writes to it", path
             )
 
+    def present(self) -> list[int]:
+        """Return the numbers of the shards that are there: an index may speak of far more."""
+        directory, base = os.path.split(self.prefix)
+        names = set(self._storage.list_directory(directory))
+        return [number for number in range(self.num_shards) if data_filename(base, number, self.num_shards) in names]
+
     def _describe_others(self) -> str:
         directory, base = os.path.split(self.prefix)
         others = [name for name in self._storage.list_directory(directory) if strip_data_suffix(name) is not None]

@@ -146,7 +146,7 @@ class LocalStorage:
         """Return the names in a directory, sorted; none if it is none, or may not be listed."""
         try:
             return sorted(os.listdir(path or "."))
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
+        except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError):  # the last for a NUL in the path
             return []
 
     def remove(self, path: str) -> None:

@@ -195,6 +195,8 @@ class LocalStage:
             return
         self._renaming.append(path)
         os.rename(self._temporaries[path], path)
+        if os.path.lexists(self._temporaries[path]):  # two links to one file, which rename leaves both
+            os.unlink(self._temporaries[path])
 
     def _must_go_on(self) -> bool:
         """Tell whether the old file at the last path is gone, so that nothing can be as it was."""
