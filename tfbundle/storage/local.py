@@ -128,7 +128,7 @@ class LocalStorage:
         """Return device, number, size and modification time of the file at ``path``; None if there is none."""
         try:
             return _identity(os.stat(path))
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a NUL in the path
             return None
 
     def is_directory(self, path: str) -> bool:
