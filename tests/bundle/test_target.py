@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 import tfbundle
+from tests.support.bundles import write_bundle
 from tests.support.handmade import HandmadeBundle, floats
+from tests.support.wire import bytes_field, varint_field
 from tfbundle import BundleExistsError
 from tfbundle.bundle.target import check_not_same
 from tfbundle.storage.local import LocalStorage
@@ -42,3 +44,13 @@ def test_one_file_in_common_is_enough(source: str, tmp_path: Path, suffix: str, 
     link(source + suffix, str(tmp_path / "other") + suffix)
     with pytest.raises(BundleExistsError, match="the target is the source"):
         check(source, tmp_path / "other")
+
+
+def test_header_that_speaks_of_many_data_files_costs_one_look(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bundle(source, {}, header=varint_field(1, 90_000) + bytes_field(3, varint_field(1, 1)))
+    looks: list[str] = []
+    monkeypatch.setattr(LocalStorage, "is_same", lambda self, left, right: bool(looks.append(left)))
+    check(source, tmp_path / "other")
+    assert len(looks) == 1

@@ -60,8 +60,9 @@ def get_checkpoint_state(
         return None
 
     def resolve(path: str) -> str:
-        inside = not os.path.isabs(path) and ".." not in path.split(os.sep)
-        return os.path.join(text, path if inside or allow_outside else os.path.basename(path))
+        inside = not os.path.isabs(path) and os.pardir not in path.split(os.sep)
+        name = os.path.basename(path)
+        return os.path.join(text, path if inside or allow_outside else "" if name == os.pardir else name)
 
     return replace(state, latest=resolve(state.latest), all_paths=tuple(map(resolve, state.all_paths)))
 
