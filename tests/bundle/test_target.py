@@ -51,6 +51,11 @@ def test_header_that_speaks_of_many_data_files_costs_one_look(
 ) -> None:
     write_bundle(source, {}, header=varint_field(1, 90_000) + bytes_field(3, varint_field(1, 1)))
     looks: list[str] = []
-    monkeypatch.setattr(LocalStorage, "is_same", lambda self, left, right: bool(looks.append(left)))
+
+    def look(storage: LocalStorage, left: str, right: str) -> bool:
+        looks.append(left)
+        return False
+
+    monkeypatch.setattr(LocalStorage, "is_same", look)
     check(source, tmp_path / "other")
     assert len(looks) == 1
