@@ -26,6 +26,7 @@ from tests.support.processes import TOP, environment
 _PROGRESS = re.compile(r"#\d+\s+\S+\s+cov: (\d+) ft: (\d+) corp: (\d+)/")
 _EXECUTED = re.compile(r"stat::number_of_executed_units:\s+(\d+)")
 _ROUND_SECONDS = 600
+_MOST_KEPT_NBYTES = 16_000  # of one target
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def run(target: Target, folder: Path, seconds: int, *options: str) -> Outcome:
     """Run libFuzzer once in a folder that is prepared, in which it keeps inputs; return what it told."""
     inputs = folder / "inputs"
     command = [sys.executable, "-m", "tests.fuzz.worker", target.name, str(inputs), f"-artifact_prefix={folder}/found-"]
-    command += [f"-max_len={target.max_nbytes}", "-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1"]
+    command += [f"-max_len={target.max_nbytes}", "-timeout=120", "-rss_limit_mb=2048", "-print_final_stats=1"]
+    command += ["-report_slow_units=1000"]  # by the clock of the wall, which others make late
     command += [f"-max_total_time={seconds}", *options]
     found = subprocess.run(
         command, check=False, cwd=TOP, env=environment(), capture_output=True, text=True, errors="replace"
@@ -98,7 +100,7 @@ def run_long(target: Target, folder: Path, minutes: float, seed: int) -> Outcome
 
 
 def keep(target: Target, folders: list[Path], scratch: Path) -> None:
-    """Add to the corpus the inputs that reach what no other does, the smallest that do."""
+    """Add to the corpus the inputs that reach what no other does, the smallest first, as many as it has room for."""
     merged = scratch / "merged"
     merged.mkdir()
     for number, data in enumerate([*target.seeds(), *target.kept()]):
@@ -107,9 +109,13 @@ def keep(target: Target, folders: list[Path], scratch: Path) -> None:
     command += [str(merged), *(str(folder / "inputs") for folder in folders)]
     subprocess.run(command, cwd=TOP, env=environment(), check=True, capture_output=True)
     (CORPUS / target.name).mkdir(parents=True, exist_ok=True)
-    for path in merged.iterdir():
-        if not path.name.startswith("start-"):
-            shutil.copy(path, CORPUS / target.name / path.name[:16])
+    room = _MOST_KEPT_NBYTES - sum(map(len, target.kept()))
+    new = [path for path in merged.iterdir() if not path.name.startswith("start-")]
+    for path in sorted(new, key=lambda path: path.stat().st_size):
+        room -= path.stat().st_size
+        if room < 0:
+            break
+        shutil.copy(path, CORPUS / target.name / path.name[:16])
 
 
 def main() -> int:

@@ -105,7 +105,9 @@ class V1Payloads:
 
     def _find(self, key: bytes) -> bytes:
         """Return an encoded row."""
-        stored = self._stored[key]
+        stored = self._stored.get(key)
+        if stored is None:
+            raise FormatError("no slice of it is stored", self._files[0].path, self._index.label(key))
         try:
             value = self._tables[stored.table].get(stored.key)
             if value is None:
