@@ -6,7 +6,7 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleWriter:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tfbundle.bundle.target import IfExists, check_room
 from tfbundle.format.entries import BundleHeader
@@ -49,22 +49,31 @@ def publish_bundle(
     """
     path = index_filename(prefix)
     _write_index(stage.create(path), header, rows)
-    stage.publish(last=path)
-    if if_exists == "replace":
-        _remove_replaced_shards(prefix, header.num_shards, storage)
+
+    def clean_up() -> None:
+        if if_exists == "replace":
+            _remove_replaced_shards(prefix, header.num_shards, storage)
+
+    stage.publish(last=path, clean_up=clean_up)
 
 
 def publish_in_place(
-    stage: Stage, storage: Storage, prefix: str, header: BundleHeader, rows: Iterable[tuple[bytes, bytes]]
+    stage: Stage,
+    storage: Storage,
+    prefix: str,
+    header: BundleHeader,
+    rows: Iterable[tuple[bytes, bytes]],
+    *,
+    check: Callable[[], None],
 ) -> None:
     """Write a new index for a bundle that is there, whose number of shards is another, and publish it all.
 
     Readers see the old bundle until the new index takes the place of the old one. Otherwise as ``publish_bundle``.
+    ``check`` is called when nobody else can publish there any more; it raises an error if the bundle is another by now.
     """
     path = index_filename(prefix)
     _write_index(stage.create(path), header, rows)
-    stage.publish_over(path)
-    _remove_replaced_shards(prefix, header.num_shards, storage)
+    stage.publish_over(path, check=check, clean_up=lambda: _remove_replaced_shards(prefix, header.num_shards, storage))
 
 
 def _write_index(file: StagedFile, header: BundleHeader, rows: Iterable[tuple[bytes, bytes]]) -> None:
@@ -93,6 +102,8 @@ def _remove_replaced_shards(prefix: str, num_shards: int, storage: Storage) -> N
 
 def remove_stale_shards(prefix: str, num_shards: int, storage: Storage) -> None:
     """Remove data files that a replaced bundle left behind: the same prefix, another number of shards.
+
+    To be called while nobody else publishes there, whose data files these could be.
 
     Raises:
         OSError: not all of them could be removed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from tfbundle.errors import BundleExistsError
 from tfbundle.storage.base import Buffer
@@ -18,6 +18,10 @@ _READ_BACK_NBYTES = 1 << 20
 _REOPEN_FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 _CREATE_FLAGS = _REOPEN_FLAGS | os.O_CREAT | os.O_EXCL
 _LINK_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+def _do_nothing() -> None:
+    """Do nothing."""
 
 
 class LocalStagedFile(OpenFile):
@@ -134,9 +138,9 @@ class LocalStage:
         os.link(os.path.realpath(source), temporary)
         self._keep(LocalStagedFile(temporary, _LINK_FLAGS)).close()
 
-    def publish(self, last: str) -> None:
+    def publish(self, last: str, *, clean_up: Callable[[], None] = _do_nothing) -> None:
         """Sync, then rename every file, the one at ``last`` after all others; an old one there goes first."""
-        with self._ready(last):
+        with self._ready(last, clean_up):
             if not self._replace:
                 self._check_vacant()
             elif os.path.lexists(last):
@@ -145,14 +149,17 @@ class LocalStage:
                 sync_directory(os.path.dirname(last))
             self._rename_all(last)
 
-    def publish_over(self, last: str) -> None:
+    def publish_over(
+        self, last: str, *, check: Callable[[], None] = _do_nothing, clean_up: Callable[[], None] = _do_nothing
+    ) -> None:
         """Sync, then rename every file, the one at ``last`` after all others are durable, over what is there."""
-        with self._ready(last):
+        with self._ready(last, clean_up):
+            check()
             self._replaced = last
             self._rename_all(last)
 
     @contextlib.contextmanager
-    def _ready(self, last: str) -> Iterator[None]:
+    def _ready(self, last: str, clean_up: Callable[[], None]) -> Iterator[None]:
         """Make everything durable, and let the block publish it while nobody else publishes here."""
         for file in self._files:
             file.sync()
@@ -166,7 +173,8 @@ class LocalStage:
                 if not self._must_go_on():
                     raise
                 self._try_once_more(last, error)
-        self._forget()
+            self._forget()
+            clean_up()
 
     def _check_vacant(self) -> None:
         for path in self._temporaries:
@@ -187,6 +195,8 @@ class LocalStage:
             return
         self._renaming.append(path)
         os.rename(self._temporaries[path], path)
+        if os.path.lexists(self._temporaries[path]):  # two links to one file, which rename leaves both
+            os.unlink(self._temporaries[path])
 
     def _must_go_on(self) -> bool:
         """Tell whether the old file at the last path is gone, so that nothing can be as it was."""
