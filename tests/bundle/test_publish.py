@@ -10,6 +10,7 @@ import pytest
 
 import tfbundle
 from tfbundle.bundle.publish import publish_in_place, remove_stale_shards
+from tfbundle.format.entries import BundleHeader
 from tfbundle.format.naming import data_filename
 from tfbundle.storage.base import staging
 from tfbundle.storage.local import LocalStorage
@@ -59,8 +60,22 @@ def test_in_place_with_one_more_data_file(tmp_path: Path) -> None:
     with staging(storage, replace=True) as stage:
         stage.link(data_filename(prefix, 0, 1), data_filename(prefix, 0, 2))
         stage.create(data_filename(prefix, 1, 2)).write_at(0, b"more")
-        publish_in_place(stage, storage, prefix, replace(header, num_shards=2), rows)
+        publish_in_place(stage, storage, prefix, replace(header, num_shards=2), rows, check=lambda: None)
     names = ["model.data-00000-of-00002", "model.data-00001-of-00002", "model.index"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     assert (tmp_path / names[1]).read_bytes() == b"more"
+    assert tfbundle.load(prefix)["w"].tolist() == [1, 1]
+
+
+def test_in_place_unless_the_bundle_is_another_by_now(tmp_path: Path) -> None:
+    prefix, storage = str(tmp_path / "model"), LocalStorage()
+    tfbundle.save(prefix, {"w": np.ones(2)})
+
+    def refuse() -> None:
+        raise tfbundle.FormatError("it changed")
+
+    with pytest.raises(tfbundle.FormatError, match="it changed"), staging(storage, replace=True) as stage:
+        stage.link(data_filename(prefix, 0, 1), data_filename(prefix, 0, 2))
+        publish_in_place(stage, storage, prefix, BundleHeader(2), [], check=refuse)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.data-00000-of-00001", "model.index"]
     assert tfbundle.load(prefix)["w"].tolist() == [1, 1]
