@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.bundles import entry_of, shard_path, write_bundle, write_worked_example
+from tests.support.partitions import slice_key
 from tests.support.processes import run_script
 from tests.support.tables import WORKED_ROWS
 from tests.support.wire import bytes_field, entry_proto, shape_proto, varint_field
@@ -477,6 +478,19 @@ class TestDamage:
         write_tensor(prefix, entry_proto(7, shape_proto(2**40), 2**40), b"tiny")
         with pytest.raises(TruncatedError):
             open_bundle(prefix)["t"]
+
+    def test_slices_larger_than_their_shard(self, prefix: str) -> None:
+        """Every one lies within it, so they share bytes; told before memory is allocated for the tensor."""
+        slices: list[tuple[int, int]] = [(0, 2), (2, 2)]
+        listed = b"".join(
+            bytes_field(7, bytes_field(1, (varint_field(1, start) if start else b"") + varint_field(2, length)))
+            for start, length in slices
+        )
+        payload = bytes(8)
+        rows = {slice_key(b"w", (extent,)): entry_of(1, shape_proto(2), payload) for extent in slices}
+        write_bundle(prefix, {**rows, b"w": varint_field(1, 1) + bytes_field(2, shape_proto(4)) + listed}, [payload])
+        with pytest.raises(FormatError, match=r"its slices take 16 bytes, their data files have 8$"):
+            open_bundle(prefix)["w"]
 
 
 class TestShards:

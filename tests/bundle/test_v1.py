@@ -293,6 +293,26 @@ class TestOneTensor:
             assert bundle["s"].tolist() == [b"ab", b""]
             assert bundle.read("s", 0).item() == b"ab"
 
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            (b"", "6 values in 4 bytes"),  # told before memory is allocated for the tensor
+            (bytes(20), r"5 values for shape \[2, 3\]"),
+            (bytes(23), "23 bytes are no whole number of values of 4 bytes"),
+        ],
+    )
+    def test_row_with_too_few_values(self, tmp_path: Path, values: bytes, message: str) -> None:
+        rows = dict(v1_rows([((0, 2), (0, 3)), ((2, 2), (0, 3))]))
+        rows[slice_key(b"w", ((2, 2), (0, 3)))] = bytes_field(
+            2, bytes_field(3, bytes_field(5, values) if values else b"")
+        )
+        (tmp_path / "v1").write_bytes(write_table(rows.items()))
+        with tfbundle.open(tmp_path / "v1") as bundle:
+            assert np.array_equal(bundle.read("w", np.s_[:2]), WHOLE[:2])
+            with pytest.raises(FormatError, match=f"tensor 'w', slice 2,2:0,3: {message}$") as caught:
+                bundle["w"]
+            assert caught.value.path == str(tmp_path / "v1")
+
     def test_list_is_missing(self, tmp_path: Path) -> None:
         (tmp_path / "v1").write_bytes(write_table(v1_rows(QUARTERS)[1:]))
         with pytest.raises(FormatError) as caught:
