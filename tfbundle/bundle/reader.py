@@ -21,7 +21,7 @@ from tfbundle.bundle.shards import Shards
 from tfbundle.errors import FormatError, TensorNotFoundError, UnsupportedError
 from tfbundle.format.dtypes import STRING, VARIANT, data_type, numpy_dtype
 from tfbundle.format.entries import BundleEntry, Slice
-from tfbundle.format.index import BundleIndex, decode_index
+from tfbundle.format.index import MAX_BLOCK_NBYTES, BundleIndex, decode_index
 from tfbundle.format.naming import index_filename, key_to_name, name_to_key
 from tfbundle.format.slices import check_covered, whole_box
 from tfbundle.sstable.checksum import unmask_crc32c
@@ -411,7 +411,7 @@ def opened_table(prefix: str, storage: Storage) -> Iterator[TableReader]:
     file = storage.open(index_filename(prefix))
     try:
         check_not_pointer(file)
-        yield open_table(file.read, file.nbytes)
+        yield open_table(file.read, file.nbytes, MAX_BLOCK_NBYTES)
     except FormatError as error:
         raise error.add_path(file.path) from error
     finally:
