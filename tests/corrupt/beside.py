@@ -40,8 +40,12 @@ def graph_proto(*nodes: Node) -> bytes:
     """Encode a TrackableObjectGraph: of each node children, keys of values, and slots."""
     found = b""
     for children, keys, slots in nodes:
-        node = b"".join(bytes_field(1, varint_field(1, number) + bytes_field(2, name.encode())) for name, number in children)
-        node += b"".join(bytes_field(2, bytes_field(1, b"VARIABLE_VALUE") + bytes_field(3, key.encode())) for key in keys)
+        node = b"".join(
+            bytes_field(1, varint_field(1, number) + bytes_field(2, name.encode())) for name, number in children
+        )
+        node += b"".join(
+            bytes_field(2, bytes_field(1, b"VARIABLE_VALUE") + bytes_field(3, key.encode())) for key in keys
+        )
         node += b"".join(
             bytes_field(3, varint_field(1, variable) + bytes_field(2, name.encode()) + varint_field(3, slot))
             for variable, name, slot in slots
@@ -91,17 +95,40 @@ def graphs() -> Iterator[Case]:
     yield case("20,000 objects in a chain", chain(20_000))
     yield case("3,000 objects in a chain of long names", chain(3_000, "n" * 1000))
     yield case("20,000 objects, 20,000 children each way", star(20_000))
-    yield case("300 objects, each the child of each", graph_proto(*[(tuple((f"c{to}", to) for to in range(300)), (), ())] * 300))
-    yield case("20,000 slots of one variable", graph_proto(((("w", 1),), (), tuple((1, "m", 1) for _ in range(20_000))), leaf))
+    yield case(
+        "300 objects, each the child of each",
+        graph_proto(*[(tuple((f"c{to}", to) for to in range(300)), (), ())] * 300),
+    )
+    yield case(
+        "20,000 slots of one variable", graph_proto(((("w", 1),), (), tuple((1, "m", 1) for _ in range(20_000))), leaf)
+    )
     deep = "a/" * 5_000 + W_KEY
     yield case("key 5,000 levels deep", graph_proto(((("w", 1),), (), ()), ((), (deep,), ())), deep)
     numbers = entry_of(FLOAT, shape_proto(2, 3), T_VALUES)
-    yield Case("object graph", "of numbers", lambda: with_rows({GRAPH_KEY: numbers}, T_VALUES), {GRAPH_KEY.decode(): T_VALUES}, (GRAPH_KEY.decode(),))
+    yield Case(
+        "object graph",
+        "of numbers",
+        lambda: with_rows({GRAPH_KEY: numbers}, T_VALUES),
+        {GRAPH_KEY.decode(): T_VALUES},
+        (GRAPH_KEY.decode(),),
+    )
     two, crc = strings_payload([b"", b""])
     pair = entry_proto(STRING, shape_proto(2), len(two), crc)
-    yield Case("object graph", "of two strings", lambda: with_rows({GRAPH_KEY: pair}, two), {GRAPH_KEY.decode(): (b"", b"")}, (GRAPH_KEY.decode(),))
+    yield Case(
+        "object graph",
+        "of two strings",
+        lambda: with_rows({GRAPH_KEY: pair}, two),
+        {GRAPH_KEY.decode(): (b"", b"")},
+        (GRAPH_KEY.decode(),),
+    )
     none = entry_proto(STRING, shape_proto(0), 0, int.from_bytes(masked_crc(b""), "little"))
-    yield Case("object graph", "of no strings", lambda: with_rows({GRAPH_KEY: none}, b""), {GRAPH_KEY.decode(): ()}, (GRAPH_KEY.decode(),))
+    yield Case(
+        "object graph",
+        "of no strings",
+        lambda: with_rows({GRAPH_KEY: none}, b""),
+        {GRAPH_KEY.decode(): ()},
+        (GRAPH_KEY.decode(),),
+    )
 
 
 def nested(depth: int) -> bytes:
@@ -183,20 +210,39 @@ def v1() -> Iterator[Case]:
         listed = v1_meta(v1_tensor(b"t", shape_proto(2, 3), dtype, [(0, None), (0, None)]), V1_V)
         known = {} if dtype in (0, 99, 101, -1) else {"v": V_VALUES}
         yield case(f"dtype {dtype}", listed, rows, **known)  # type: ignore[arg-type]
-    yield case("255 dimensions", v1_meta(v1_tensor(b"t", shape_proto(*[1] * 255), FLOAT, [(0, None)] * 255), V1_V), rows)
-    yield case("a billion dimensions of 2", v1_meta(v1_tensor(b"t", shape_proto(*[2] * 64), FLOAT, [(0, None)] * 64), V1_V), rows)
-    yield case("dims of terabytes, few values", v1_meta(v1_tensor(b"t", shape_proto(1 << 38), FLOAT, [(0, None)]), V1_V), {**rows, b"\0t\0\1\1\1\x80\x7f": V1_T_ROW}, v=V_VALUES)
+    yield case(
+        "255 dimensions", v1_meta(v1_tensor(b"t", shape_proto(*[1] * 255), FLOAT, [(0, None)] * 255), V1_V), rows
+    )
+    yield case(
+        "a billion dimensions of 2",
+        v1_meta(v1_tensor(b"t", shape_proto(*[2] * 64), FLOAT, [(0, None)] * 64), V1_V),
+        rows,
+    )
+    yield case(
+        "dims of terabytes, few values",
+        v1_meta(v1_tensor(b"t", shape_proto(1 << 38), FLOAT, [(0, None)]), V1_V),
+        {**rows, b"\0t\0\1\1\1\x80\x7f": V1_T_ROW},
+        v=V_VALUES,
+    )
     yield case("no row", both, {V_KEY: V1_V_ROW}, v=V_VALUES)
     yield case("row no parse", both, {**rows, T_KEY: b"\xff\xff"}, v=V_VALUES)
     yield case("row is empty", both, {**rows, T_KEY: b""}, v=V_VALUES)
     yield case("row of another tensor", both, {**rows, T_KEY: V1_V_ROW}, v=V_VALUES)
     yield case("one value less", both, {**rows, T_KEY: v1_data(b"t", floats_field(T_VALUES[:-4]))}, v=V_VALUES)
     yield case("one byte less", both, {**rows, T_KEY: v1_data(b"t", floats_field(T_VALUES[:-1]))}, v=V_VALUES)
-    yield case("values of another type", both, {**rows, T_KEY: v1_data(b"t", bytes_field(7, b"\1\2\3\4\5\6"))}, v=V_VALUES)
+    yield case(
+        "values of another type", both, {**rows, T_KEY: v1_data(b"t", bytes_field(7, b"\1\2\3\4\5\6"))}, v=V_VALUES
+    )
     integers = v1_meta(v1_tensor(b"t", shape_proto(3), INT32, [(0, None)]), V1_V)
     one = b"\0t\0\1\1\1\x80\x7f"
-    for name, packed in {"of eleven bytes": b"\x80" * 10 + b"\0", "above 64 bits": b"\xff" * 9 + b"\x7f", "cut": b"\1\2\x80"}.items():
-        yield case(f"integers {name}", integers, {one: v1_data(b"t", bytes_field(7, packed)), V_KEY: V1_V_ROW}, v=V_VALUES)
+    for name, packed in {
+        "of eleven bytes": b"\x80" * 10 + b"\0",
+        "above 64 bits": b"\xff" * 9 + b"\x7f",
+        "cut": b"\1\2\x80",
+    }.items():
+        yield case(
+            f"integers {name}", integers, {one: v1_data(b"t", bytes_field(7, packed)), V_KEY: V1_V_ROW}, v=V_VALUES
+        )
     yield case("the same tensor twice", v1_meta(V1_T, V1_T, V1_V), rows)
     other = v1_tensor(b"t", shape_proto(6), FLOAT, [(0, None)])
     yield case("the same tensor in two shapes", v1_meta(V1_T, other, V1_V), rows)
@@ -210,10 +256,20 @@ def v1() -> Iterator[Case]:
     bundle = {"": WORKED_TABLE}
     yield Case("V1", "a bundle's index, renamed", lambda: bundle)
     yield Case("V1", "one of two shards", lambda: {"-00000-of-00002": v1_file(both, rows)[""]})
-    yield Case("V1", "two shards that disagree", lambda: {"-00000-of-00002": v1_file(both, rows)[""], "-00001-of-00002": v1_file(v1_meta(other), rows)[""]})
-    yield Case("V1", "two shards with the same", lambda: dict.fromkeys(("-00000-of-00002", "-00001-of-00002"), v1_file(both, rows)[""]))
+    yield Case(
+        "V1",
+        "two shards that disagree",
+        lambda: {"-00000-of-00002": v1_file(both, rows)[""], "-00001-of-00002": v1_file(v1_meta(other), rows)[""]},
+    )
+    yield Case(
+        "V1",
+        "two shards with the same",
+        lambda: dict.fromkeys(("-00000-of-00002", "-00001-of-00002"), v1_file(both, rows)[""]),
+    )
     yield Case("V1", "10^9 shards", lambda: {"-00000-of-1000000000": v1_file(both, rows)[""]})
-    yield Case("V1", "Snappy bomb", lambda: {"": assemble_table([(b"w", varint(1 << 31) + b"\0\0" + b"\xfe\1\0" * 9)], 1)})
+    yield Case(
+        "V1", "Snappy bomb", lambda: {"": assemble_table([(b"w", varint(1 << 31) + b"\0\0" + b"\xfe\1\0" * 9)], 1)}
+    )
     yield Case("V1", "a terabyte of nothing", lambda: {"": Sparse(1 << 40)})
     yield Case("V1", "10,000 rows in a block", lambda: many_rows(10_000), {}, ("t",))
     yield Case("V1", "20,000 slices of a tensor, one by one", lambda: repeated_meta(20_000), {}, ("t",))
@@ -228,7 +284,9 @@ def many_rows(count: int) -> Files:
 
 def repeated_meta(count: int) -> Files:
     """List a tensor again for every slice of it."""
-    return v1_file(v1_meta(*(v1_tensor(b"t", shape_proto(1 << 20), FLOAT, [(number, 1)]) for number in range(count))), {})
+    return v1_file(
+        v1_meta(*(v1_tensor(b"t", shape_proto(1 << 20), FLOAT, [(number, 1)]) for number in range(count))), {}
+    )
 
 
 def states() -> Iterator[Case]:
@@ -263,7 +321,10 @@ def states() -> Iterator[Case]:
     yield case("a megabyte of comments", "#\n" * 500_000)
     yield case("brackets 100,000 deep", "a" + "{" * 100_000)
     yield case("known field, nested 100,000 deep", "model_checkpoint_path" + "<" * 100_000)
-    yield case("timestamps that are none", line % "model" + "all_model_checkpoint_timestamps: nan\nlast_preserved_timestamp: 1e999\n")
+    yield case(
+        "timestamps that are none",
+        line % "model" + "all_model_checkpoint_timestamps: nan\nlast_preserved_timestamp: 1e999\n",
+    )
     yield case("a number of 100,000 digits", line % "model" + f"last_preserved_timestamp: {'9' * 100_000}\n")
     yield Case("state", "a terabyte", lambda: {**bundle, "/checkpoint": Sparse(1 << 40)}, BOTH, path="/")
 

@@ -27,7 +27,14 @@ from tests.support.wire import bytes_field, entry_proto, shape_proto, varint_fie
 
 FLOAT, DOUBLE, INT32, STRING, INT64, HALF, VARIANT = 1, 2, 3, 7, 9, 19, 21
 
-HUGE = {"2^31": 1 << 31, "2^32-1": (1 << 32) - 1, "2^40": 1 << 40, "2^62": 1 << 62, "2^63": 1 << 63, "2^64-1": (1 << 64) - 1}
+HUGE = {
+    "2^31": 1 << 31,
+    "2^32-1": (1 << 32) - 1,
+    "2^40": 1 << 40,
+    "2^62": 1 << 62,
+    "2^63": 1 << 63,
+    "2^64-1": (1 << 64) - 1,
+}
 """Lengths and numbers that overflow, or ask for more memory than there is."""
 
 T_VALUES = np.arange(6, dtype="<f4").tobytes()

@@ -15,7 +15,6 @@ from tests.corrupt.cases import (
     STRING,
     T_ENTRY,
     T_VALUES,
-    V,
     V_ENTRY,
     V_VALUES,
     VARIANT,
@@ -23,6 +22,7 @@ from tests.corrupt.cases import (
     Case,
     Files,
     Sparse,
+    V,
     Value,
     shard_suffix,
     slice_entry,
@@ -69,7 +69,7 @@ def headers() -> Iterator[Case]:
     yield case("version twice, the second bad", HEADER + bytes_field(3, varint_field(2, 9)))
     yield case("unknown fields", HEADER + varint_field(88, 1) + bytes_field(99, b"x" * 1000), ok=True)
     yield case("shards twice, the last holds", varint_field(1, 9) + HEADER, ok=True)
-    yield case("is an entry", T_ENTRY)
+    yield case("is an entry, which is a number of shards", T_ENTRY, ok=True)
 
 
 def entries() -> Iterator[Case]:
@@ -91,10 +91,12 @@ def entries() -> Iterator[Case]:
 
     for label, number in {**HUGE, "-1": -1, "-2^63": -(1 << 63), "2^63-1": (1 << 63) - 1}.items():
         yield case(f"dimension {label}", entry_proto(FLOAT, shape_proto(number), 24, CRC))
-        yield case(f"dimensions {label}, 0", entry_proto(FLOAT, shape_proto(number, 0), 0, EMPTY_CRC))
+        none = b"" if 0 < number < 1 << 60 else None  # numpy has no array of more bytes, even if it is empty
+        yield case(f"dimensions {label}, 0", entry_proto(FLOAT, shape_proto(number, 0), 0, EMPTY_CRC), none)
         yield case(f"size {label}", entry_proto(FLOAT, shape, number, CRC))
         yield case(f"offset {label}", entry_proto(FLOAT, shape, 24, CRC, number))
-        yield case(f"shard {label}", entry_proto(FLOAT, shape, 24, CRC, 0, number))
+        lowest = T_VALUES if number & 0xFFFFFFFF == 0 else None  # protobuf drops the upper bits
+        yield case(f"shard {label}", entry_proto(FLOAT, shape, 24, CRC, 0, number), lowest)
     yield case("2^32 times 2^32", entry_proto(FLOAT, shape_proto(1 << 32, 1 << 32), 24, CRC))
     yield case("2^32 times 2^32 times 0", entry_proto(FLOAT, shape_proto(1 << 32, 1 << 32, 0), 0, EMPTY_CRC))
     yield case("elements that wrap to six", entry_proto(FLOAT, shape_proto(3, (1 << 63) + 2), 24, CRC))
@@ -194,7 +196,9 @@ def strings() -> Iterator[Case]:
     values = [b"ab", b"", b"c" * 7]
     payload, crc = strings_payload(values)
 
-    def case(name: str, payload: bytes | Sparse, size: int, count: int, crc: int = crc, ok: Sequence[bytes] = ()) -> Case:
+    def case(
+        name: str, payload: bytes | Sparse, size: int, count: int, crc: int = crc, ok: Sequence[bytes] = ()
+    ) -> Case:
         entry = entry_proto(STRING, shape_proto(count), size, crc)
         tensors = {"t": tuple(ok)} if ok else {}
         return Case("strings", name, lambda: with_rows({b"t": entry}, payload), tensors, ("t",), told="t")
@@ -235,8 +239,8 @@ def strings() -> Iterator[Case]:
     )
     yield Case(
         "strings",
-        "size of a terabyte, all there",
-        lambda: with_rows({b"t": entry_proto(STRING, shape_proto(3), 1 << 40, crc)}, Sparse(1 << 40, {0: payload})),
+        "size of a gigabyte, all there",
+        lambda: with_rows({b"t": entry_proto(STRING, shape_proto(3), 1 << 30, crc)}, Sparse(1 << 30, {0: payload})),
         {"t": tuple(values)},
         ("t",),
     )
@@ -277,12 +281,12 @@ def slices() -> Iterator[Case]:
         key = encode_slice_key(b"t", ((start, -1 if size is None else size),))
         return key, entry_of(dtype, shape_proto(count), payload, 4 * start)
 
-    def case(name: str, entry: bytes, *rows: tuple[bytes, bytes], ok: bool = False) -> Case:
+    def case(name: str, entry: bytes, *rows: tuple[bytes, bytes], t: bytes | None = None) -> Case:
         found = {b"t": entry, b"v": V_ENTRY, **slice_rows(*rows)}
-        return Case("slices", name, lambda: with_rows(found), BOTH if ok else V)
+        return Case("slices", name, lambda: with_rows(found), V if t is None else {**V, "t": t})
 
     halves = part(0, 2), part(2, 4)
-    yield case("right", slice_entry([6], [(0, 2)], [(2, 4)]), *halves, ok=True)
+    yield case("right", slice_entry([6], [(0, 2)], [(2, 4)]), *halves, t=T_VALUES)
     yield case("overlap", slice_entry([6], [(0, 4)], [(2, 4)]), part(0, 4), part(2, 4))
     yield case("gap", slice_entry([6], [(0, 2)], [(3, 3)]), part(0, 2), part(3, 3))
     yield case("end missing", slice_entry([6], [(0, 2)]), part(0, 2))
@@ -294,7 +298,7 @@ def slices() -> Iterator[Case]:
         yield case(f"starts at {label}", slice_entry([6], [(number, 2)], [(2, 4)]), *halves)
         yield case(f"length {label}", slice_entry([6], [(0, number)], [(2, 4)]), *halves)
     yield case("start and length wrap", slice_entry([6], [((1 << 63) - 1, (1 << 63) - 1)], [(2, 4)]), *halves)
-    yield case("length 0", slice_entry([6], [(0, 0)], [(0, None)]), part(0, 0), part(0, None), ok=True)
+    yield case("length 0", slice_entry([6], [(0, 0)], [(0, None)]), part(0, 0), part(0, None), t=T_VALUES)
     yield case("no entry", slice_entry([6], [(0, 2)], [(2, 4)]), part(0, 2))
     yield case("no entries", slice_entry([6], [(0, 2)], [(2, 4)]))
     yield case("entry larger than the slice", slice_entry([6], [(0, 2)], [(2, 4)]), part(0, 2, told=3), part(2, 4))
@@ -306,14 +310,18 @@ def slices() -> Iterator[Case]:
     yield case("another rank", slice_entry([6], [(0, 2), (0, 1)], [(2, 4), (0, 1)]), *halves)
     yield case("no extents", slice_entry([6], []), (encode_slice_key(b"t", ()), T_ENTRY))
     yield case("of a scalar", slice_entry([], [], []), (encode_slice_key(b"t", ()), T_ENTRY))
-    yield case("of a tensor without elements", slice_entry([0], [(0, None)]), (part(0, None)[0], entry_proto(FLOAT, shape_proto(0), 0, EMPTY_CRC)))
+    yield case(
+        "of a tensor without elements",
+        slice_entry([0], [(0, None)]),
+        (part(0, None)[0], entry_proto(FLOAT, shape_proto(0), 0, EMPTY_CRC)),
+    )
     yield case("of a negative tensor", slice_entry([-6], [(0, 2)], [(2, 4)]), *halves)
     yield case("of a tensor of 2^62", slice_entry([1 << 62], [(0, 2)], [(2, 4)]), *halves)
     yield case("of unknown dtype", slice_entry([6], [(0, 2)], [(2, 4)], dtype=99), *halves)
     yield case("with offset and size of their own", T_ENTRY + slice_entry([6], [(0, 2)], [(2, 4)])[-12:], *halves)
     yield case("that do not parse", T_ENTRY + bytes_field(7, b"\xff"))
-    yield case("rows that nobody lists", T_ENTRY, *halves)
-    yield case("one that spans it all", slice_entry([6], [(0, None)]), part(0, None), ok=True)
+    yield case("rows that nobody lists", T_ENTRY, *halves, t=T_VALUES)
+    yield case("one that spans it all", slice_entry([6], [(0, None)]), part(0, None), t=T_VALUES)
     right = part(0, 2)[0]
     for name, key in {
         "cut": right[:-1],
@@ -325,7 +333,7 @@ def slices() -> Iterator[Case]:
         "of rank 2^64": b"\0t\0\1\x08" + b"\xff" * 8,
     }.items():
         yield case(f"key {name}", slice_entry([6], [(0, 2)], [(2, 4)]), (key, part(0, 2)[1]), part(2, 4))
-    yield Case("slices", "20,000 beside each other", lambda: columns(20_000), {}, ("t",))
+    yield Case("slices", "3,000 beside each other", lambda: columns(3_000), {}, ("t",))
     yield Case("slices", "20,000 beside each other, without entries", lambda: columns(20_000, rows=False), {}, ("t",))
     yield Case("slices", "5,000 in a staircase", lambda: staircase(5_000), {}, ("t",))
     yield Case("slices", "100,000 times the same", lambda: repeated(100_000), {}, ("t",))

@@ -24,6 +24,13 @@ from tests.support.handmade import HandmadeBundle, floats
 from tfbundle.cli import main
 from tfbundle.errors import BundleError
 
+USAGE: dict[str, tuple[type[Exception], str]] = {
+    "ls PAT": (ValueError, "matches none"),
+    "show --where": (IndexError, "out of bounds"),
+    "halve --like": (ValueError, " wants "),
+}
+"""What a sound checkpoint may be answered with, because the question does not fit it."""
+
 ADDRESS_NBYTES = 1 << 30
 """What a verb may map beyond what the process has: an array of a terabyte fails, instead of being promised."""
 
@@ -80,7 +87,7 @@ def run_case(directory: str, source: str, tensors: list[str]) -> dict[str, Any]:
     before = listing(directory)
     results: dict[str, Any] = {"read": measured(lambda: read(source, tensors))}
     for name, verb in verbs().items():
-        results[name] = measured(lambda verb=verb: command(verb(source, directory)))
+        results[name] = measured(lambda verb=verb: command(verb(source, directory)), *USAGE.get(name, ()))
         output = os.path.join(directory, OUTPUTS[name]) if name in OUTPUTS else ""
         if output and results[name].get("found", {}).get("status") in (0, 1) and os.path.exists(f"{output}.index"):
             results[name]["output"] = measured(lambda output=output: read(output, tensors))
@@ -129,7 +136,9 @@ def command(arguments: list[str]) -> dict[str, Any]:
     return {"status": status, "unprintable": sorted(unprintable), "nbytes": len(output.getvalue())}
 
 
-def measured(act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def measured(
+    act: Callable[[], dict[str, Any]], usage: type[Exception] = BundleError, phrase: str = ""
+) -> dict[str, Any]:
     """Run something; say how long it took, how much memory, and with which error it ended."""
     resident = reset_peak()
     start = time.process_time()
@@ -139,8 +148,9 @@ def measured(act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except BundleError as error:
         result["refused"] = str(error)
         result["kind"] = type(error).__name__
-    except Exception:
-        result["foreign"] = traceback.format_exc()
+    except Exception as error:
+        if not isinstance(error, usage) or phrase not in str(error):
+            result["foreign"] = traceback.format_exc()
     result["seconds"] = time.process_time() - start
     result["nbytes"] = peak() - resident
     return result

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfbundle.bundle.locate import PathLike
 from tfbundle.errors import BundleExistsError, FormatError, UnsupportedError
-from tfbundle.format.dtypes import STRING, DataType, data_type_of, named_data_type
 from tfbundle.format.disjoint import check_disjoint
+from tfbundle.format.dtypes import STRING, DataType, data_type_of, named_data_type
 from tfbundle.format.entries import HEADER_KEY, BundleEntry, BundleHeader, Slice, encode_entry
 from tfbundle.format.index import encode_index_rows
 from tfbundle.format.naming import (

@@ -139,18 +139,22 @@ def iter_block(contents: bytes) -> Iterator[Row]:
             while next_restart == start:
                 next_restart = next(expected, end)
         value_start = position + non_shared
+        room -= shared if shared >= _LONG_SHARE_NBYTES else 0
         if shared > len(key) or value_start + value_nbytes > end:
             raise FormatError(_BAD_ENTRY)
-        if not non_shared and start:
-            raise FormatError(f"{_BAD_ENTRY}: key {key[:shared]!r} does not sort after {key!r}, as table keys must")
-        room -= shared if shared >= _LONG_SHARE_NBYTES else 0
-        if room < 0:
-            raise FormatError(f"{_BAD_ENTRY}: keys share more than {MAX_KEY_EXPANSION} times its {len(contents)} bytes")
+        if room < 0 or (not non_shared and start):
+            raise FormatError(f"{_BAD_ENTRY}: {_explain_key(contents, key, shared, room)}")
         key = key[:shared] + contents[position:value_start]
         position = value_start + value_nbytes
         yield key, contents[value_start:position]
     if next_restart != end:
         raise FormatError(f"bad block contents: restart point {next_restart} is not the start of an entry")
+
+
+def _explain_key(contents: bytes, key: bytes, shared: int, room: int) -> str:
+    if room < 0:
+        return f"keys share more than {MAX_KEY_EXPANSION} times the {len(contents)} bytes of the block"
+    return f"key {key[:shared]!r} does not sort after {key!r}, as table keys must"
 
 
 def _decode_restarts(contents: bytes) -> tuple[int, ...]:

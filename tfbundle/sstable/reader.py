@@ -32,7 +32,7 @@ class _IndexedBlock(NamedTuple):
 
 
 class TableReader:
-    """The rows of one table. Holds the index block; data blocks are read, checked and dropped one by one.
+    """The rows of one table. Holds the index block, and the block of the row that was got last; others are dropped.
 
     Thread-safe if ``read_at`` is. Made by ``open_table``.
     """
@@ -40,6 +40,7 @@ class TableReader:
     def __init__(self, read_block: Callable[[BlockHandle], bytes], blocks: list[_IndexedBlock]) -> None:
         self._read_block = read_block
         self._blocks = blocks
+        self._last: tuple[int, dict[bytes, bytes]] = -1, {}
 
     @property
     def num_blocks(self) -> int:
@@ -47,19 +48,25 @@ class TableReader:
         return len(self._blocks)
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the value under a key, None if there is none; reads one block.
+        """Return the value under a key, None if there is none; reads one block, unless it is that of the last call.
 
         Raises:
-            FormatError: damage in that block.
+            FormatError: damage in that block, or keys that do not strictly ascend.
         """
         number = bisect_left(self._blocks, key, key=attrgetter("separator"))
         if number == len(self._blocks):
             return None
-        try:
-            contents = self._read_block(self._blocks[number].handle)
-            return next((value for found, value in iter_block(contents) if found == key), None)
-        except FormatError as error:
-            raise error.add_path("", f"block {number}") from error
+        last, rows = self._last
+        if last != number:
+            try:
+                keys, values = decode_block(self._read_block(self._blocks[number].handle))
+                _check_order(keys, None, self._blocks[number].separator)
+            except FormatError as error:
+                raise error.add_path("", f"block {number}") from error
+            rows = dict(zip(keys, values, strict=True))
+            if len(rows) > 1:  # else it may be huge, and there is nothing else to find in it
+                self._last = number, rows
+        return rows.get(key)
 
     def iter_blocks(self) -> Iterator[Block]:
         """Yield the keys and the values of each block in key order, its checksum and order checked.
