@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 
 from tests.corrupt.cases import (
@@ -14,7 +13,6 @@ from tests.corrupt.cases import (
     STRING,
     T_ENTRY,
     T_VALUES,
-    V_ENTRY,
     V_VALUES,
     Case,
     Files,
@@ -77,7 +75,7 @@ def graphs() -> Iterator[Case]:
     yield case("no parse", b"\xff\xff")
     yield case("itself its child", graph_proto(((("w", 1), ("me", 0)), (), ()), leaf))
     yield case("cycle", graph_proto(((("w", 1), ("a", 2)), (), ()), leaf, ((("b", 0), ("a", 2)), (), ())))
-    for label, number in {**{name: size for name, size in HUGE.items()}, "-1": -1, "2": 2}.items():
+    for label, number in {**HUGE, "-1": -1, "2": 2}.items():
         yield case(f"child {label} of 2", graph_proto(((("w", 1), ("x", number)), (), ()), leaf))
         yield case(f"slot {label} of 2", graph_proto(((("w", 1),), (), ((1, "m", number),)), leaf))
         yield case(f"slot of {label} of 2", graph_proto(((("w", 1),), (), ((number, "m", 1),)), leaf))
@@ -369,7 +367,7 @@ def seeds() -> Iterator[Case]:
     }
     listed = ("missing_tensor_data", "unsupported_tensor_type")
     for name, (entry, tensor, values) in tensors.items():
-        yield Case("seed", f"{name}, V2", lambda entry=entry: with_entry(entry), {"v": V_VALUES}, told="t")
+        yield Case("seed", f"{name}, V2", lambda entry=entry: with_entry(entry), {"v": V_VALUES}, told="tensor 't'")
         rows = {b"\0t\0\1\1\1\x80\x7f": v1_data(b"t", values), V_KEY: V1_V_ROW}
         known: dict[str, Value] = {"v": V_VALUES} if name in listed else {}
         yield Case("seed", f"{name}, V1", lambda tensor=tensor, rows=rows: v1_file(v1_meta(tensor, V1_V), rows), known)
@@ -381,6 +379,3 @@ def cases() -> Iterator[Case]:
     yield from v1()
     yield from states()
     yield from seeds()
-
-
-_ = (struct, V_ENTRY)

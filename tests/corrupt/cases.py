@@ -1,6 +1,6 @@
 """What a hostile checkpoint is, as data: the contents of its files, and which of its tensors can be read.
 
-The pieces that all of them are made of: a sound tensor ``v``, beside which the tensor ``t`` has something wrong with it.
+The pieces that all of them are made of: a sound tensor ``v``, and beside it the tensor ``t`` with something wrong.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class Case:
         values: the tensors that can be read, by name; reading any other, or opening the whole, is refused.
         tensors: names of the tensors that are tried.
         path: what the path that is opened has behind the prefix.
-        told: what the errors of the tensors that are refused have in common.
-        unpaired: whether it cannot be merged with a healthy bundle, as its values alone would allow.
+        told: what the errors of ``t`` have in common, if it is refused and others are not.
+        seconds: how much CPU time a verb may take.
     """
 
     family: str
@@ -88,6 +88,7 @@ class Case:
     tensors: tuple[str, ...] = ("t", "v")
     path: str = ""
     told: str = ""
+    seconds: float = 1.0
 
     def __str__(self) -> str:
         return f"{self.family}: {self.name}"

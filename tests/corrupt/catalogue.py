@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,28 @@ from tests.corrupt import beside, entries, tables
 from tests.corrupt.cases import Case
 from tests.support.processes import TOP, environment
 
+FAMILIES = (
+    "entry",
+    "footer",
+    "handle",
+    "header",
+    "key",
+    "object graph",
+    "restart",
+    "row",
+    "scale",
+    "seed",
+    "shard",
+    "slices",
+    "snappy",
+    "state",
+    "strings",
+    "V1",
+)
+"""What is attacked."""
 
+
+@cache
 def all_cases() -> list[Case]:
     """Return the whole catalogue."""
     return [*tables.cases(), *entries.cases(), *beside.cases()]

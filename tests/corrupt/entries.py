@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Sequence
 
 from tests.corrupt.cases import (
@@ -32,7 +31,7 @@ from tests.corrupt.cases import (
     with_rows,
 )
 from tests.support.bundles import entry_of
-from tests.support.tables import masked_crc, varint, write_table
+from tests.support.tables import masked_crc, varint
 from tests.support.wire import bytes_field, entry_proto, fixed32_field, shape_proto, varint_field
 
 CRC = int.from_bytes(masked_crc(T_VALUES), "little")
@@ -42,14 +41,15 @@ EMPTY_CRC = int.from_bytes(masked_crc(b""), "little")
 def headers() -> Iterator[Case]:
     """The row under the empty key."""
 
-    def case(name: str, header: bytes, ok: bool = False) -> Case:
-        return Case("header", name, lambda: with_header(header), BOTH if ok else {})
+    def case(name: str, header: bytes, ok: bool = False, seconds: float = 1.0) -> Case:
+        return Case("header", name, lambda: with_header(header), BOTH if ok else {}, seconds=seconds)
 
     def version(*fields: bytes) -> bytes:
         return varint_field(1, 1) + bytes_field(3, b"".join(fields))
 
     for number in (0, -1, 2, 5, 100_000, 100_001, (1 << 31) - 1, 1 << 31, 1 << 40, -(1 << 31)):
-        yield case(f"{number} shards", varint_field(1, number) + VERSION)
+        most = 10.0 if number == 100_000 else 1.0  # as many names are looked for: the limit is what bounds it
+        yield case(f"{number} shards", varint_field(1, number) + VERSION, seconds=most)
     for number in (2, 7, -1, 1 << 31):
         yield case(f"endianness {number}", varint_field(1, 1) + varint_field(2, number) + VERSION)
     yield case("empty", b"")
@@ -77,7 +77,7 @@ def entries() -> Iterator[Case]:
 
     def case(name: str, entry: bytes, t: Value | None = None) -> Case:
         values = V if t is None else {**V, "t": t}
-        return Case("entry", name, lambda: with_entry(entry), values, told="t")
+        return Case("entry", name, lambda: with_entry(entry), values, told="tensor 't'")
 
     shape = shape_proto(2, 3)
     for number in (0, 24, 30, 99, 101, 107, 131, 999, 1 << 31, 1 << 40, -1):
@@ -201,7 +201,7 @@ def strings() -> Iterator[Case]:
     ) -> Case:
         entry = entry_proto(STRING, shape_proto(count), size, crc)
         tensors = {"t": tuple(ok)} if ok else {}
-        return Case("strings", name, lambda: with_rows({b"t": entry}, payload), tensors, ("t",), told="t")
+        return Case("strings", name, lambda: with_rows({b"t": entry}, payload), tensors, ("t",), told="tensor 't'")
 
     yield case("right", payload, len(payload), 3, ok=values)
     for label, number in HUGE.items():
@@ -314,6 +314,7 @@ def slices() -> Iterator[Case]:
         "of a tensor without elements",
         slice_entry([0], [(0, None)]),
         (part(0, None)[0], entry_proto(FLOAT, shape_proto(0), 0, EMPTY_CRC)),
+        t=b"",
     )
     yield case("of a negative tensor", slice_entry([-6], [(0, 2)], [(2, 4)]), *halves)
     yield case("of a tensor of 2^62", slice_entry([1 << 62], [(0, 2)], [(2, 4)]), *halves)
@@ -333,8 +334,8 @@ def slices() -> Iterator[Case]:
         "of rank 2^64": b"\0t\0\1\x08" + b"\xff" * 8,
     }.items():
         yield case(f"key {name}", slice_entry([6], [(0, 2)], [(2, 4)]), (key, part(0, 2)[1]), part(2, 4))
-    yield Case("slices", "3,000 beside each other", lambda: columns(3_000), {}, ("t",))
-    yield Case("slices", "20,000 beside each other, without entries", lambda: columns(20_000, rows=False), {}, ("t",))
+    yield Case("slices", "1,500 beside each other", lambda: columns(1_500), {}, ("t",))
+    yield Case("slices", "5,000 beside each other, without entries", lambda: columns(5_000, rows=False), {}, ("t",))
     yield Case("slices", "5,000 in a staircase", lambda: staircase(5_000), {}, ("t",))
     yield Case("slices", "100,000 times the same", lambda: repeated(100_000), {}, ("t",))
     yield Case("slices", "254 dimensions", lambda: deep_slices(254), {}, ("t",))
@@ -378,6 +379,3 @@ def cases() -> Iterator[Case]:
     yield from shards()
     yield from strings()
     yield from slices()
-
-
-_ = (V_VALUES, struct, write_table)

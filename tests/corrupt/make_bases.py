@@ -37,7 +37,11 @@ def main() -> None:
         "p": tf.constant([[1, 2], [3, 4], [5, 6], [7, 8]], tf.float32),
     }
     save(tf, "plain", [("f", "", values["f"]), ("i", "", values["i"]), ("s", "", values["s"]), *halves(values["p"])])
-    parts = [[("f", "", values["f"])], [("i", "", values["i"]), ("s", "", values["s"])], *([half] for half in halves(values["p"]))]
+    parts = [
+        [("f", "", values["f"])],
+        [("i", "", values["i"]), ("s", "", values["s"])],
+        *([half] for half in halves(values["p"])),
+    ]
     names = [f"part{number}" for number in range(len(parts))]
     for name, part in zip(names, parts, strict=True):
         save(tf, name, part)

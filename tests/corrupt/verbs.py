@@ -119,7 +119,7 @@ def read(source: str, tensors: list[str]) -> dict[str, Any]:
             try:
                 bundle.entries[name]
                 value = bundle[name]
-            except BundleError as error:
+            except BundleError as error:  # noqa: PERF203
                 errors[name] = str(error)
             else:
                 whole = value.reshape(-1).tolist() if value.dtype == object else None

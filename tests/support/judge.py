@@ -124,7 +124,9 @@ def _restore(prefix: str, requests: Requests) -> Verdicts:
 
     def read(name: str, dtype: int) -> Any:
         wanted = tf.dtypes.as_dtype(dtype)
-        return tf.raw_ops.RestoreV2(prefix=prefix, tensor_names=[name], shape_and_slices=[""], dtypes=[wanted])[0].numpy()
+        return tf.raw_ops.RestoreV2(prefix=prefix, tensor_names=[name], shape_and_slices=[""], dtypes=[wanted])[
+            0
+        ].numpy()
 
     return [_verdict(read, name, dtype) for name, dtype in requests]
 

@@ -23,12 +23,12 @@ def decode_varint_array(data: bytes, limit: int) -> tuple[NDArray[np.uint64], in
         >>> decode_varint_array(b"\x01\xac\x02\x80", 9)
         (array([  1, 300], dtype=uint64), 3)
     """
-    view = np.frombuffer(data, np.uint8)
+    view = np.frombuffer(data, np.uint8, min(len(data), MAX_VARINT_NBYTES * limit + 1))
     ends = np.flatnonzero(view < 0x80)[:limit] + 1
     used = int(ends[-1]) if len(ends) else 0
     starts = np.concatenate((ends[:0], [0], ends[:-1])) if len(ends) else ends
     widths = ends - starts
-    unfinished = len(data) - used if len(ends) < limit else 0
+    unfinished = len(view) - used if len(ends) < limit else 0
     if max(int(widths.max(initial=0)), unfinished) > MAX_VARINT_NBYTES:
         raise FormatError(f"Parsed past limit: a varint of more than {MAX_VARINT_NBYTES} bytes")
     values = np.zeros(len(starts), np.uint64)
