@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from tests.corrupt.cases import (
     BOTH,
@@ -207,7 +208,7 @@ def v1() -> Iterator[Case]:
     for dtype in (0, 6, 14, 20, 99, 101, -1):
         listed = v1_meta(v1_tensor(b"t", shape_proto(2, 3), dtype, [(0, None), (0, None)]), V1_V)
         known = {} if dtype in (0, 99, 101, -1) else {"v": V_VALUES}
-        yield case(f"dtype {dtype}", listed, rows, **known)  # type: ignore[arg-type]
+        yield case(f"dtype {dtype}", listed, rows, **known)
     yield case(
         "255 dimensions", v1_meta(v1_tensor(b"t", shape_proto(*[1] * 255), FLOAT, [(0, None)] * 255), V1_V), rows
     )
@@ -367,10 +368,10 @@ def seeds() -> Iterator[Case]:
     }
     listed = ("missing_tensor_data", "unsupported_tensor_type")
     for name, (entry, tensor, values) in tensors.items():
-        yield Case("seed", f"{name}, V2", lambda entry=entry: with_entry(entry), {"v": V_VALUES}, told="tensor 't'")
+        yield Case("seed", f"{name}, V2", partial(with_entry, entry), {"v": V_VALUES}, told="tensor 't'")
         rows = {b"\0t\0\1\1\1\x80\x7f": v1_data(b"t", values), V_KEY: V1_V_ROW}
         known: dict[str, Value] = {"v": V_VALUES} if name in listed else {}
-        yield Case("seed", f"{name}, V1", lambda tensor=tensor, rows=rows: v1_file(v1_meta(tensor, V1_V), rows), known)
+        yield Case("seed", f"{name}, V1", partial(v1_file, v1_meta(tensor, V1_V), rows), known)
 
 
 def cases() -> Iterator[Case]:

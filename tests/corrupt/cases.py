@@ -14,7 +14,6 @@ import numpy as np
 
 from tests.support.bundles import entry_of
 from tests.support.tables import (
-    Row,
     assemble_table,
     footer,
     frame,
@@ -24,6 +23,7 @@ from tests.support.tables import (
     write_table,
 )
 from tests.support.wire import bytes_field, entry_proto, shape_proto, varint_field
+from tfbundle.sstable.block import Row
 
 FLOAT, DOUBLE, INT32, STRING, INT64, HALF, VARIANT = 1, 2, 3, 7, 9, 19, 21
 

@@ -42,8 +42,8 @@ def all_cases() -> list[Case]:
     return [*tables.cases(), *entries.cases(), *beside.cases()]
 
 
-def run_cases(cases: Iterable[Case], directory: Path) -> Iterator[tuple[Case, dict[str, Any]]]:
-    """Yield what became of every verb with each case."""
+def run_cases(cases: Iterable[Case], directory: Path, *, thorough: bool) -> Iterator[tuple[Case, dict[str, Any]]]:
+    """Yield what became of every verb with each case, if ``thorough`` in every way."""
     command = [sys.executable, "-m", "tests.corrupt.verbs"]
     variables = environment(OPENBLAS_NUM_THREADS="1")
     with subprocess.Popen(
@@ -54,6 +54,6 @@ def run_cases(cases: Iterable[Case], directory: Path) -> Iterator[tuple[Case, di
         for number, case in enumerate(cases):
             place = directory / str(number)
             source = case.write(os.path.join(place, "model", "m"))
-            print(json.dumps([str(place), source, list(case.tensors)]), file=process.stdin, flush=True)
+            print(json.dumps([str(place), source, list(case.tensors), thorough]), file=process.stdin, flush=True)
             yield case, json.loads(process.stdout.readline())
         process.stdin.close()

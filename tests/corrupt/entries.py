@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from tests.corrupt.cases import (
     BOTH,
@@ -109,7 +110,7 @@ def entries() -> Iterator[Case]:
         yield Case(
             "entry",
             f"{rank} dimensions",
-            lambda ones=ones: with_rows({b"t": ones, b"v": V_ENTRY}),
+            partial(with_rows, {b"t": ones, b"v": V_ENTRY}),
             {**V, "t": T_VALUES[4:8]} if rank <= 64 else V,
         )
     for rank in (255, 1000, 100_000):

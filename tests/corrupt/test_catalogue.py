@@ -29,10 +29,20 @@ def test_there_are_enough() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_t4_family(tmp_path: Path, family: str) -> None:
+    check_family(tmp_path, family, thorough=False)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("family", FAMILIES)
+def test_t4_family_in_every_way(tmp_path: Path, family: str) -> None:
+    check_family(tmp_path, family, thorough=True)
+
+
+def check_family(tmp_path: Path, family: str, *, thorough: bool) -> None:
     cases = [case for case in all_cases() if case.family == family]
     problems = []
     answered = 0
-    for case, results in run_cases(cases, tmp_path):
+    for case, results in run_cases(cases, tmp_path, thorough=thorough):
         problems += [f"{case}: {problem}" for problem in find_problems(case, results)]
         answered += 1
         for directory in tmp_path.iterdir():
@@ -89,9 +99,8 @@ def expected(values: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("how", ["RestoreV2", "CheckpointReader"])
 def test_t4_what_tensorflow_makes_of_it(tmp_path: Path, how: Any) -> None:
     """Tell how often TensorFlow refuses, reads, dies or does not come back, where we answer in a second."""
-    cases = [
-        case for case in all_cases() if case.tensors == ("t", "v") and not case.path and "erabyte" not in case.name
-    ]
+    alike = [case for case in all_cases() if case.tensors == ("t", "v") and not case.path]
+    cases = [case for case in alike if "erabyte" not in case.name]
     prefixes = [case.write(str(tmp_path / str(number) / "m")) for number, case in enumerate(cases)]
     requests = [("t", 1), ("v", 1)]
     counts: Counter[str] = Counter()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +33,14 @@ STRICTER = re.compile(
     "|bad entry in block|blocks take|bytes of more than|malformed"
 )
 """Why we may refuse what TensorFlow reads; what else there is, it would take somebody's decision to add."""
+
+
+HOWS: tuple[How, ...] = ("RestoreV2", "CheckpointReader")
+RUNS = [
+    pytest.param(base, how, marks=() if (base, how) == ("plain", "RestoreV2") else pytest.mark.campaign)
+    for base in BASES
+    for how in HOWS
+]
 
 
 class Record:
@@ -82,19 +89,16 @@ def test_bases_are_sound(tmp_path: Path) -> None:
     assert not shards.wrong
 
 
-@pytest.mark.parametrize("how", ["RestoreV2", "CheckpointReader"])
-@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize(("base", "how"), RUNS)
 def test_t1_every_bit_flipped(tmp_path: Path, base: str, how: How) -> None:
     record = compare(flips(base_files(base)), tmp_path, how)
     assert record.wrong == []
     assert record.counts["stricter"] == 0
-    assert record.counts["theirs crash"] == 0
     assert record.counts["ours read"]
     assert record.counts["ours refused"]
 
 
-@pytest.mark.parametrize("how", ["RestoreV2", "CheckpointReader"])
-@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize(("base", "how"), RUNS)
 def test_t2_every_cut_and_more_bytes(tmp_path: Path, base: str, how: How) -> None:
     record = compare([*cuts(base_files(base)), *additions(base_files(base))], tmp_path, how)
     assert record.wrong == []
@@ -109,10 +113,11 @@ def test_t3_every_bit_within_blocks(tmp_path: Path, base: str) -> None:
     assert record.counts["ours read"]
 
 
-CAMPAIGN: dict[str, Callable[[dict[str, bytes], int], Iterable[Mutation]]] = {
-    "pairs": partial(sealed_pairs, count=4000),
-    "scrambles": partial(sealed_scrambles, count=4000),
+CAMPAIGN: dict[str, Callable[[dict[str, bytes], int, int], Iterable[Mutation]]] = {
+    "pairs": sealed_pairs,
+    "scrambles": sealed_scrambles,
 }
+COUNT = 4000
 
 
 @pytest.mark.campaign
@@ -120,7 +125,7 @@ CAMPAIGN: dict[str, Callable[[dict[str, bytes], int], Iterable[Mutation]]] = {
 @pytest.mark.parametrize("kind", CAMPAIGN)
 @pytest.mark.parametrize("base", BASES)
 def test_t3_several_bits_within_blocks(tmp_path: Path, base: str, kind: str, seed: int) -> None:
-    record = compare(CAMPAIGN[kind](base_files(base), seed=seed), tmp_path)
+    record = compare(CAMPAIGN[kind](base_files(base), COUNT, seed), tmp_path)
     assert record.wrong == []
 
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,8 @@ Requests = Sequence[tuple[str, int]]
 Verdicts = list[str]
 """One for each tensor."""
 
+Read = Callable[[str, int], Any]
+
 ERROR, CRASH, HANG = "error", "crash", "hang"
 
 
@@ -39,19 +42,20 @@ def digest(value: Any) -> str:
 
 def judge_ours(prefix: str, requests: Requests) -> tuple[Verdicts, list[str]]:
     """Read as a graph would, with a dtype for each tensor; return the verdicts, and the errors of what was refused."""
-    verdicts, errors = [], []
-    for name, dtype in requests:
-        try:
-            with tfbundle.open(prefix) as bundle:
-                value = bundle[name]
-                is_wanted = bundle.entry(name).dtype == dtype
-        except BundleError as error:
-            verdicts.append(ERROR)
-            errors.append(str(error))
-        else:
-            verdicts.append(digest(value) if is_wanted else ERROR)
-            errors.append("" if is_wanted else "another dtype")
-    return verdicts, errors
+    try:
+        with tfbundle.open(prefix) as bundle:
+            found = [_read_ours(bundle, *request) for request in requests]
+    except BundleError as error:
+        found = [(ERROR, str(error))] * len(requests)
+    return [verdict for verdict, _ in found], [error for _, error in found]
+
+
+def _read_ours(bundle: tfbundle.BundleReader, name: str, dtype: int) -> tuple[str, str]:
+    try:
+        value = bundle[name]
+    except BundleError as error:
+        return ERROR, str(error)
+    return (digest(value), "") if bundle.entry(name).dtype == dtype else (ERROR, "another dtype")
 
 
 def judge_theirs(
@@ -87,68 +91,67 @@ def serve(path: str) -> list[Verdicts]:
     from tensorflow.python.training import py_checkpoint_reader  # noqa: F401
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    verdicts: list[Verdicts] = []
-    while len(verdicts) < len(cases):
+    units = [(case, request) for case in range(len(cases)) for request in requests]
+    verdicts: Verdicts = []
+    while len(verdicts) < len(units):
         reader, writer = os.pipe()
         child = os.fork()
         if not child:
             os.close(reader)
-            _judge_in_child(cases[len(verdicts) :], requests, how, prefix, writer)
+            _judge_in_child(cases, units[len(verdicts) :], how, prefix, writer)
         os.close(writer)
         with os.fdopen(reader) as lines:
-            verdicts += map(json.loads, lines)
+            verdicts += [line.strip() for line in lines]
         _, status = os.waitpid(child, 0)
-        code = os.waitstatus_to_exitcode(status)
-        if len(verdicts) < len(cases):
-            verdicts.append([HANG if code == -14 else CRASH] * len(requests))
-    return verdicts
+        if len(verdicts) < len(units):
+            verdicts.append(HANG if os.waitstatus_to_exitcode(status) == -signal.SIGALRM else CRASH)
+    return [verdicts[start : start + len(requests)] for start in range(0, len(units), len(requests))]
 
 
-def _judge_in_child(cases: Sequence[Any], requests: Requests, how: str, prefix: str, writer: int) -> None:
-    import signal
-
+def _judge_in_child(
+    cases: Sequence[Any], units: Sequence[tuple[int, tuple[str, int]]], how: str, prefix: str, writer: int
+) -> None:
+    """Write a line for each unit, until one ends this process."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    judge = _restore if how == "RestoreV2" else _look
-    for case in cases:
+    judge, last = _restore(prefix), -1
+    for number, request in units:
         signal.alarm(20)
-        if not isinstance(case, str):
-            for suffix, contents in case.items():
-                Path(prefix + suffix).write_bytes(contents)
-        verdicts = judge(case if isinstance(case, str) else prefix, requests)
-        os.write(writer, json.dumps(verdicts).encode() + b"\n")
+        case = cases[number]
+        if number != last:
+            if not isinstance(case, str):
+                for suffix, contents in case.items():
+                    Path(prefix + suffix).write_bytes(contents)
+            judge = (_restore if how == "RestoreV2" else _look)(case if isinstance(case, str) else prefix)
+            last = number
+        os.write(writer, f"{_verdict(judge, *request)}\n".encode())
     os._exit(0)
 
 
-def _restore(prefix: str, requests: Requests) -> Verdicts:
-    import tensorflow as tf
-
+def _restore(prefix: str) -> Read:
     def read(name: str, dtype: int) -> Any:
-        wanted = tf.dtypes.as_dtype(dtype)
-        return tf.raw_ops.RestoreV2(prefix=prefix, tensor_names=[name], shape_and_slices=[""], dtypes=[wanted])[
-            0
-        ].numpy()
+        import tensorflow as tf
 
-    return [_verdict(read, name, dtype) for name, dtype in requests]
+        wanted = [tf.dtypes.as_dtype(dtype)]
+        (found,) = tf.raw_ops.RestoreV2(prefix=prefix, tensor_names=[name], shape_and_slices=[""], dtypes=wanted)
+        return found.numpy()
+
+    return read
 
 
-def _look(prefix: str, requests: Requests) -> Verdicts:
-    from tensorflow.python.training import py_checkpoint_reader
+def _look(prefix: str) -> Read:
+    def read(name: str, dtype: int) -> Any:
+        from tensorflow.python.training import py_checkpoint_reader
 
-    try:
         reader = py_checkpoint_reader.NewCheckpointReader(prefix)
-    except Exception:
-        return [ERROR] * len(requests)
-
-    def read(name: str, dtype: int) -> Any:
         value = reader.get_tensor(name)
         if reader.get_variable_to_dtype_map()[name].as_datatype_enum != dtype:
             raise TypeError
         return value
 
-    return [_verdict(read, name, dtype) for name, dtype in requests]
+    return read
 
 
-def _verdict(read: Callable[[str, int], Any], name: str, dtype: int) -> str:
+def _verdict(read: Read, name: str, dtype: int) -> str:
     try:
         return digest(read(name, dtype))
     except Exception:

@@ -133,11 +133,10 @@ def iter_block(contents: bytes) -> Iterator[Row]:
             position += 3
         else:
             shared, non_shared, value_nbytes, position = _decode_row_head(contents, position, end)
-        if start == next_restart:
-            if shared:
-                raise FormatError(f"{_BAD_ENTRY}: a restart point that shares {shared} bytes of its key")
-            while next_restart == start:
-                next_restart = next(expected, end)
+        if start == next_restart and shared:
+            raise FormatError(f"{_BAD_ENTRY}: a restart point that shares {shared} bytes of its key")
+        while next_restart == start:
+            next_restart = next(expected, end)
         value_start = position + non_shared
         room -= shared if shared >= _LONG_SHARE_NBYTES else 0
         if shared > len(key) or value_start + value_nbytes > end:
