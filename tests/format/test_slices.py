@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from tests.support.partitions import Piece, partitions
 from tfbundle.errors import FormatError
+from tfbundle.format.disjoint import check_disjoint
 from tfbundle.format.slices import (
     Box,
     check_covered,
-    check_disjoint,
     format_slice,
     parse_shape_and_slice,
     resolve_slice,

@@ -14,6 +14,7 @@ from tests.fuzz.target import Target, check_message
 from tests.support.partitions import slice_key
 from tfbundle.bundle.stream import TensorStream
 from tfbundle.errors import BundleError
+from tfbundle.format.disjoint import check_disjoint
 from tfbundle.format.dtypes import FLOAT32
 from tfbundle.format.naming import key_to_name
 from tfbundle.format.ordered_code import decode_slice_name, encode_signed, encode_slice_key, rename_slice_key

@@ -19,9 +19,9 @@ from tfbundle.bundle.payloads import Payloads
 from tfbundle.bundle.region import Where
 from tfbundle.bundle.shards import Shards
 from tfbundle.errors import FormatError, TensorNotFoundError, UnsupportedError
-from tfbundle.format.dtypes import STRING, VARIANT, data_type, numpy_dtype
+from tfbundle.format.dtypes import MAX_ARRAY_RANK, STRING, VARIANT, data_type, numpy_dtype
 from tfbundle.format.entries import BundleEntry, Slice
-from tfbundle.format.index import BundleIndex, decode_index
+from tfbundle.format.index import MAX_BLOCK_NBYTES, BundleIndex, decode_index
 from tfbundle.format.naming import index_filename, key_to_name, name_to_key
 from tfbundle.format.slices import check_covered, whole_box
 from tfbundle.sstable.checksum import unmask_crc32c
@@ -261,6 +261,7 @@ class BundleReader(Mapping[str, Any]):
         dtype = data_type(entry.dtype)
         if not dtype.is_memcpy:
             raise UnsupportedError(f"tensor {name!r} of dtype {dtype.name} holds no numbers", self.prefix)
+        self._check_readable(name, entry)
         with self._blaming_index(key):
             slices = self.index.slice_rows(key) if entry.slices else [(key, whole_box(entry.shape))]
             return TensorStream(self._payloads, dtype, entry.shape, slices)
@@ -299,6 +300,9 @@ class BundleReader(Mapping[str, Any]):
 
     def _check_readable(self, name: str, entry: BundleEntry) -> None:
         dtype = data_type(entry.dtype)
+        if len(entry.shape) > MAX_ARRAY_RANK:
+            limit = f"{len(entry.shape)} dimensions, an array at most {MAX_ARRAY_RANK}; payload() gives its bytes"
+            raise UnsupportedError(f"tensor {name!r} has {limit}", self.prefix)
         if not dtype.is_memcpy and dtype != STRING:
             advice = "; payload() gives its bytes" if dtype == VARIANT else ""
             raise UnsupportedError(f"tensor {name!r} of dtype {dtype.name} is not an array{advice}", self.prefix)
@@ -417,7 +421,7 @@ def opened_table(prefix: str, storage: Storage) -> Iterator[TableReader]:
     file = storage.open(index_filename(prefix))
     try:
         check_not_pointer(file)
-        yield open_table(file.read, file.nbytes)
+        yield open_table(file.read, file.nbytes, MAX_BLOCK_NBYTES)
     except FormatError as error:
         raise error.add_path(file.path) from error
     finally:
