@@ -21,7 +21,6 @@ from tfbundle.format.ordered_code import decode_slice_name, encode_signed, encod
 from tfbundle.format.slices import (
     Box,
     check_covered,
-    check_disjoint,
     format_slice,
     parse_shape_and_slice,
     resolve_slice,
