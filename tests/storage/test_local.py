@@ -208,6 +208,15 @@ class TestNames:
         assert not STORAGE.is_directory(str(file))
         assert not STORAGE.is_directory(str(file.parent / "missing"))
 
+    def test_identity_is_another_after_any_change(self, file: Path) -> None:
+        first = STORAGE.identity(str(file))
+        assert first is not None
+        assert STORAGE.identity(str(file)) == first
+        os.utime(file, ns=(1, 1))
+        assert STORAGE.identity(str(file)) != first
+        for missing in (file.with_name("missing"), file / "below", "nul\0"):
+            assert STORAGE.identity(str(missing)) is None
+
     def test_same_file_by_any_link(self, file: Path) -> None:
         os.link(file, file.with_name("hard"))
         file.with_name("soft").symlink_to(file)

@@ -104,8 +104,9 @@ def _publish_one(prefix: str, leftovers: Iterable[Leftover], storage: Storage) -
         raise FormatError(f"what an interrupted run left is not complete: {problems[0]}", prefix)
     staged = next(staged for staged in candidates if not _find_problem(prefix, staged, storage))
     num_shards = read_index(prefix, overlay(storage, staged)).header.num_shards
-    storage.stage(replace=True, staged=staged).publish(last=index)
-    remove_stale_shards(prefix, num_shards, storage)
+    storage.stage(replace=True, staged=staged).publish(
+        last=index, clean_up=lambda: remove_stale_shards(prefix, num_shards, storage)
+    )
     return True
 
 
@@ -121,9 +122,10 @@ def _find_problem(prefix: str, staged: dict[str, str], storage: Storage) -> str:
 
 
 def _remove_useless(prefix: str, leftovers: Iterable[Leftover], storage: Storage) -> list[str]:
-    num_shards = read_index(prefix, storage).header.num_shards
-    paths = [path for leftover in leftovers for path in leftover.paths if storage.exists(path)]
-    paths += find_strays(prefix, num_shards, storage)
-    for path in paths:
-        storage.remove(path)
+    with storage.publishing_in(os.path.dirname(prefix)):  # nobody's data files are on their way to their places
+        num_shards = read_index(prefix, storage).header.num_shards
+        paths = [path for leftover in leftovers for path in leftover.paths if storage.exists(path)]
+        paths += find_strays(prefix, num_shards, storage)
+        for path in paths:
+            storage.remove(path)
     return sorted(paths)

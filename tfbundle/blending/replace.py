@@ -14,7 +14,7 @@ from tfbundle.blending.fit import Allow, NewTensor, fit_array
 from tfbundle.bundle.beside import record_checkpoint
 from tfbundle.bundle.leftovers import leftover_notes
 from tfbundle.bundle.locate import PathLike
-from tfbundle.bundle.publish import publish_in_place, remove_stale_shards
+from tfbundle.bundle.publish import publish_in_place
 from tfbundle.bundle.reader import BundleReader, open_bundle
 from tfbundle.bundle.target import IfExists, check_not_same, check_target, target_prefix
 from tfbundle.bundle.transcode import readable_bundle
@@ -185,12 +185,15 @@ def _replace_in_place(bundle: BundleReader, tensor: NewTensor, storage: Storage)
         file = stage.create(data_filename(prefix, num_shards - 1, num_shards))
         if tensor.payload:
             file.write_at(0, tensor.payload)
-        if _index_fingerprint(prefix, storage) != fingerprint:
-            raise FormatError(
-                "the index changed meanwhile; run again when nothing writes to it", index_filename(prefix)
-            )
-        remove_stale_shards(prefix, header.num_shards, storage)  # what another attempt left behind
-        publish_in_place(stage, storage, prefix, replace(header, num_shards=num_shards), sorted(rows.items()))
+
+        def check() -> None:
+            if _index_fingerprint(prefix, storage) != fingerprint:
+                raise FormatError(
+                    "the index changed meanwhile; run again when nothing writes to it", index_filename(prefix)
+                )
+
+        header = replace(header, num_shards=num_shards)
+        publish_in_place(stage, storage, prefix, header, sorted(rows.items()), check=check)
     total = sum(shard.nbytes for shard in shards) + len(tensor.payload)
     return num_shards, max(0, total - used_nbytes)
 

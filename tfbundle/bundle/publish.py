@@ -6,8 +6,7 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleWriter:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 
 from tfbundle.bundle.target import IfExists, check_room
 from tfbundle.format.entries import BundleHeader
@@ -50,21 +49,31 @@ def publish_bundle(
     """
     path = index_filename(prefix)
     _write_index(stage.create(path), header, rows)
-    with _removing_what_was_replaced(stage, storage, prefix, header.num_shards if if_exists == "replace" else None):
-        stage.publish(last=path)
+
+    def clean_up() -> None:
+        if if_exists == "replace":
+            _remove_replaced_shards(prefix, header.num_shards, storage)
+
+    stage.publish(last=path, clean_up=clean_up)
 
 
 def publish_in_place(
-    stage: Stage, storage: Storage, prefix: str, header: BundleHeader, rows: Iterable[tuple[bytes, bytes]]
+    stage: Stage,
+    storage: Storage,
+    prefix: str,
+    header: BundleHeader,
+    rows: Iterable[tuple[bytes, bytes]],
+    *,
+    check: Callable[[], None],
 ) -> None:
     """Write a new index for a bundle that is there, whose number of shards is another, and publish it all.
 
     Readers see the old bundle until the new index takes the place of the old one. Otherwise as ``publish_bundle``.
+    ``check`` is called when nobody else can publish there any more; it raises an error if the bundle is another by now.
     """
     path = index_filename(prefix)
     _write_index(stage.create(path), header, rows)
-    with _removing_what_was_replaced(stage, storage, prefix, header.num_shards):
-        stage.publish_over(path)
+    stage.publish_over(path, check=check, clean_up=lambda: _remove_replaced_shards(prefix, header.num_shards, storage))
 
 
 def _write_index(file: StagedFile, header: BundleHeader, rows: Iterable[tuple[bytes, bytes]]) -> None:
@@ -78,35 +87,23 @@ def _write_index(file: StagedFile, header: BundleHeader, rows: Iterable[tuple[by
     encode_index_rows(append, header, rows)
 
 
-@contextmanager
-def _removing_what_was_replaced(stage: Stage, storage: Storage, prefix: str, num_shards: int | None) -> Iterator[None]:
-    """Remove stale shards once the block has put the new bundle in its place, also if it was interrupted doing so.
+def _remove_replaced_shards(prefix: str, num_shards: int, storage: Storage) -> None:
+    """Remove stale shards once the new bundle is there.
 
     Raises:
         OSError: one stays where it is; the message says that the bundle is complete.
     """
     try:
-        yield
-    finally:
-        stage.discard()  # which goes on with what cannot be undone
-        if stage.is_published and num_shards is not None:
-            try:
-                _remove_in_any_case(prefix, num_shards, storage)
-            except OSError as error:
-                state = f"{prefix} is complete, but old data files are left; tfbundle verify --finish removes them"
-                raise OSError(error.errno, f"{error.strerror}; {state}", error.filename) from error
-
-
-def _remove_in_any_case(prefix: str, num_shards: int, storage: Storage) -> None:
-    try:
         remove_stale_shards(prefix, num_shards, storage)
-    except KeyboardInterrupt:
-        remove_stale_shards(prefix, num_shards, storage)
-        raise
+    except OSError as error:
+        state = f"{prefix} is complete, but old data files are left; tfbundle verify --finish removes them"
+        raise OSError(error.errno, f"{error.strerror}; {state}", error.filename) from error
 
 
 def remove_stale_shards(prefix: str, num_shards: int, storage: Storage) -> None:
     """Remove data files that a replaced bundle left behind: the same prefix, another number of shards.
+
+    To be called while nobody else publishes there, whose data files these could be.
 
     Raises:
         OSError: not all of them could be removed.

@@ -302,6 +302,11 @@ class BundleReader(Mapping[str, Any]):
         if not dtype.is_memcpy and dtype != STRING:
             advice = "; payload() gives its bytes" if dtype == VARIANT else ""
             raise UnsupportedError(f"tensor {name!r} of dtype {dtype.name} is not an array{advice}", self.prefix)
+        shape = (0,) * len(entry.shape) if entry.num_elements else entry.shape
+        try:
+            np.empty(shape, numpy_dtype(entry.dtype) if dtype.is_memcpy else object)
+        except ValueError as error:  # too many dimensions, or none of some size with others too large
+            raise UnsupportedError(f"tensor {name!r} of shape {list(entry.shape)}: {error}", self.prefix) from error
 
 
 class Entries(Mapping[str, TensorInfo]):

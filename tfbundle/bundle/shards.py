@@ -61,6 +61,7 @@ class Shards:
         try:
             file = self._storage.open(path)
         except BundleNotFoundError:
+            self._check_same_bundle()
             raise BundleNotFoundError(f"{missing}; {self._describe_others()}", path) from None
         check_not_pointer(file)
         self._check_same_bundle()
@@ -73,6 +74,12 @@ class Shards:
             raise FormatError(
                 "the checkpoint was replaced while it was read; run again when nothing writes to it", path
             )
+
+    def present(self) -> list[int]:
+        """Return the numbers of the shards that are there: an index may speak of far more."""
+        directory, base = os.path.split(self.prefix)
+        names = set(self._storage.list_directory(directory))
+        return [number for number in range(self.num_shards) if data_filename(base, number, self.num_shards) in names]
 
     def _describe_others(self) -> str:
         directory, base = os.path.split(self.prefix)

@@ -45,9 +45,9 @@ def check_not_same(bundle: BundleReader, prefix: str, storage: Storage) -> None:
     Raises:
         BundleExistsError: it is.
     """
-    num_shards = bundle.index.header.num_shards
+    num_shards, present = bundle.index.header.num_shards, bundle.shards.present()
     pairs = [(index_filename(bundle.prefix), index_filename(prefix))]
-    pairs += [(bundle.shards.path(shard), data_filename(prefix, shard, num_shards)) for shard in range(num_shards)]
+    pairs += [(bundle.shards.path(shard), data_filename(prefix, shard, num_shards)) for shard in present]
     for source, target in pairs:
         if storage.is_same(source, target):
             raise BundleExistsError(f"the target is the source {source}; choose another one", target)

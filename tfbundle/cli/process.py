@@ -1,10 +1,8 @@
-"""What a command sets up in its process: signals that clean up, output that never fails for a name, enough files."""
+"""What a command sets up in its process: signals that clean up, enough files."""
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -70,22 +68,6 @@ def ignore_signals() -> None:
     """Let nothing but SIGKILL end the process from now on."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-
-
-def prepare_output() -> None:
-    """Let a name that the terminal's encoding lacks be printed as its escape."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def give_up_output() -> None:
-    """Let the flush at exit succeed where standard output takes nothing any more; it has been told already."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def allow_many_files() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -175,7 +175,15 @@ def _find_lost_tensors(
 def _sound_rows(index: BundleIndex, lost: Collection[str]) -> dict[bytes, bytes]:
     """Return the rows of all other tensors, slices included."""
     gone = {name_to_key(name) for name in lost}
-    return {key: value for key, value in index.iter_rows() if key not in gone and decode_slice_name(key) not in gone}
+    return {key: value for key, value in index.iter_rows() if gone.isdisjoint(_iter_owners(key))}
+
+
+def _iter_owners(key: bytes) -> Iterator[bytes]:
+    """Yield a key, and if it is that of a slice that of the tensor, which damage may have made a slice as well."""
+    owner: bytes | None = key
+    while owner is not None:
+        yield owner
+        owner = decode_slice_name(owner)
 
 
 def _edit_object_graph(bundle: BundleReader, saved: BundleIndex) -> tuple[Edits, list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -55,13 +55,7 @@ class StagedFile(Protocol):
 
 
 class Stage(Protocol):
-    """Files that become visible together, or not at all.
-
-    Attributes:
-        is_published: whether they are; an interrupt of ``publish`` does not tell.
-    """
-
-    is_published: bool
+    """Files that become visible together, or not at all."""
 
     def create(self, path: str) -> StagedFile:
         """Start a file that ``publish`` will put at ``path``."""
@@ -69,13 +63,24 @@ class Stage(Protocol):
     def link(self, source: str, path: str) -> None:
         """Let ``publish`` put another name of the existing file ``source`` at ``path``."""
 
-    def publish(self, last: str) -> None:
-        """Make every staged file durable, then visible, the one at ``last`` after all others."""
+    def publish(self, last: str, *, clean_up: Callable[[], None] = ...) -> None:
+        """Make every staged file durable, then visible, the one at ``last`` after all others.
 
-    def publish_over(self, last: str) -> None:
+        Args:
+            last: path of the last one.
+            clean_up: is called when that is done, still before anybody else can publish in the directory.
+        """
+
+    def publish_over(self, last: str, *, check: Callable[[], None] = ..., clean_up: Callable[[], None] = ...) -> None:
         """As ``publish``, but the file at ``last`` takes the place of one that is there, which is never missing.
 
         The others have names that nothing uses before.
+
+        Args:
+            last: path of the last one.
+            check: is called before anything becomes visible, when nobody else can publish in the directory any more;
+                raises an error where it must not.
+            clean_up: as for ``publish``.
         """
 
     def discard(self) -> None:
@@ -101,6 +106,13 @@ class Storage(Protocol):
 
     def is_in_use(self, path: str) -> bool:
         """Tell whether somebody still writes the files that were staged with the one at ``path``, the first of them."""
+
+    def publishing_in(self, directory: str) -> AbstractContextManager[None]:
+        """Let nobody publish in a directory while the block runs.
+
+        Raises:
+            OSError: somebody else goes on publishing there.
+        """
 
     def hold(self, path: str) -> AbstractContextManager[None]:
         """Let a file count as in use while the block runs."""

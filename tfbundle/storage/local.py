@@ -16,7 +16,7 @@ from tfbundle.errors import BundleNotFoundError, FormatError, UnsupportedError
 from tfbundle.storage.base import Identity, check_range
 from tfbundle.storage.descriptors import MAX_CALL_NBYTES, OpenFile, named
 from tfbundle.storage.local_stage import LocalStage, LocalStagedFile
-from tfbundle.storage.lock import hold, is_in_use
+from tfbundle.storage.lock import hold, is_in_use, publishing_in
 
 
 class LocalFile(OpenFile):
@@ -94,6 +94,10 @@ class LocalStorage:
         """Tell whether a process still writes the files that were staged with the one at ``path``."""
         return is_in_use(path)
 
+    def publishing_in(self, directory: str) -> contextlib.AbstractContextManager[None]:
+        """Let nobody publish in a directory while the block runs."""
+        return publishing_in(directory)
+
     def hold(self, path: str) -> contextlib.AbstractContextManager[None]:
         """Let a file count as in use while the block runs."""
         return hold(path)
@@ -124,7 +128,7 @@ class LocalStorage:
         """Return device, number, size and modification time of the file at ``path``; None if there is none."""
         try:
             return _identity(os.stat(path))
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a NUL in the path
             return None
 
     def is_directory(self, path: str) -> bool:
@@ -142,7 +146,7 @@ class LocalStorage:
         """Return the names in a directory, sorted; none if it is none, or may not be listed."""
         try:
             return sorted(os.listdir(path or "."))
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
+        except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError):  # the last for a NUL in the path
             return []
 
     def remove(self, path: str) -> None:

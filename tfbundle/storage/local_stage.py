@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from tfbundle.errors import BundleExistsError
 from tfbundle.storage.base import Buffer
@@ -18,6 +18,10 @@ _READ_BACK_NBYTES = 1 << 20
 _REOPEN_FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 _CREATE_FLAGS = _REOPEN_FLAGS | os.O_CREAT | os.O_EXCL
 _LINK_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+def _do_nothing() -> None:
+    """Do nothing."""
 
 
 class LocalStagedFile(OpenFile):
@@ -111,13 +115,9 @@ class LocalStage:
     Args:
         replace: whether files may take the place of others.
         staged: files that an interrupted run has staged, each by the path it will have.
-
-    Attributes:
-        is_published: whether all files are in their places.
     """
 
     def __init__(self, *, replace: bool, staged: Mapping[str, str] | None = None) -> None:
-        self.is_published = False
         self._replace = replace
         self._owner = new_owner()
         self._temporaries = dict(staged or {})  # by the path each will have
@@ -138,9 +138,9 @@ class LocalStage:
         os.link(os.path.realpath(source), temporary)
         self._keep(LocalStagedFile(temporary, _LINK_FLAGS)).close()
 
-    def publish(self, last: str) -> None:
+    def publish(self, last: str, *, clean_up: Callable[[], None] = _do_nothing) -> None:
         """Sync, then rename every file, the one at ``last`` after all others; an old one there goes first."""
-        with self._ready(last):
+        with self._ready(last, clean_up):
             if not self._replace:
                 self._check_vacant()
             elif os.path.lexists(last):
@@ -149,14 +149,17 @@ class LocalStage:
                 sync_directory(os.path.dirname(last))
             self._rename_all(last)
 
-    def publish_over(self, last: str) -> None:
+    def publish_over(
+        self, last: str, *, check: Callable[[], None] = _do_nothing, clean_up: Callable[[], None] = _do_nothing
+    ) -> None:
         """Sync, then rename every file, the one at ``last`` after all others are durable, over what is there."""
-        with self._ready(last):
+        with self._ready(last, clean_up):
+            check()
             self._replaced = last
             self._rename_all(last)
 
     @contextlib.contextmanager
-    def _ready(self, last: str) -> Iterator[None]:
+    def _ready(self, last: str, clean_up: Callable[[], None]) -> Iterator[None]:
         """Make everything durable, and let the block publish it while nobody else publishes here."""
         for file in self._files:
             file.sync()
@@ -170,8 +173,17 @@ class LocalStage:
                 if not self._must_go_on():
                     raise
                 self._try_once_more(last, error)
-        self.is_published = True
-        self._forget()
+            except KeyboardInterrupt:
+                if self._must_go_on() and self._go_on():
+                    with contextlib.suppress(OSError):
+                        clean_up()
+                raise
+            self._forget()
+            try:
+                clean_up()
+            except KeyboardInterrupt:
+                clean_up()
+                raise
 
     def _check_vacant(self) -> None:
         for path in self._temporaries:
@@ -216,16 +228,23 @@ class LocalStage:
             )
             raise OSError(again.errno, f"{again.strerror}; {state}", again.filename or last) from error
 
+    def _go_on(self) -> bool:
+        """Put all files in their places, or else let them stay where they are; return which."""
+        try:
+            self._rename_all(self._replaced)
+        except OSError:
+            return False
+        finally:
+            self._forget()
+        return True
+
     def discard(self) -> None:
         """Remove temporary files, and directories made for them; or finish what can only be finished."""
         for file in self._files:
             with contextlib.suppress(OSError):  # of a file that is to go
                 file.close()
         if self._must_go_on():
-            with contextlib.suppress(OSError):  # then they stay where they are
-                self._rename_all(self._replaced)
-                self.is_published = True
-            self._forget()
+            self._go_on()
         for path, temporary in self._temporaries.items():
             with contextlib.suppress(OSError):  # the others can go
                 self._remove(path, temporary)

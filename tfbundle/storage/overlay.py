@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from tfbundle.storage.base import ReadableFile, Storage
+from tfbundle.storage.base import Identity, ReadableFile, Storage
 
 
 def overlay(storage: Storage, staged: Mapping[str, str]) -> Storage:
@@ -28,6 +28,9 @@ class _Overlay:
 
     def exists(self, path: str) -> bool:
         return path in self._staged or self._storage.exists(path)
+
+    def identity(self, path: str) -> Identity | None:
+        return self._storage.identity(self._staged.get(path, path))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._storage, name)
