@@ -150,7 +150,7 @@ class TestLimits:
         tfbundle.halve(tmp_path / "one", tmp_path / "many/model", layout=Layout(shards=2000))
         found = run(f"ulimit -n 1024; tfbundle {arguments} --quiet", tmp_path / "many/model", target)
         assert found == (0, "", "")
-        assert tfbundle.open(target).index.header.num_shards == 2000  # type: ignore[attr-defined]
+        assert tfbundle.open(target).index.header.num_shards == 2000
 
 
 class TestPermissions:
