@@ -18,7 +18,7 @@ _LIMIT_FILES["/sys/fs/cgroup"] = ("memory.max", "memory.peak")  # of version 2
 
 
 def start(*arguments: str | Path, group: Path | None = None, most_nbytes: int | None = None) -> subprocess.Popen[str]:
-    """Start ``tfbundle``, in a control group if one is given, or with an address space of no more than so many bytes."""
+    """Start ``tfbundle``, in a control group if one is given, or with an address space of at most so many bytes."""
     command = [sys.executable, "-m", "tfbundle", *map(str, arguments)]
     if group is not None:
         command = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(group / "cgroup.procs"), *command]
