@@ -17,11 +17,13 @@ _LIMIT_FILES = {"/sys/fs/cgroup/memory": ("memory.limit_in_bytes", "memory.max_u
 _LIMIT_FILES["/sys/fs/cgroup"] = ("memory.max", "memory.peak")  # of version 2
 
 
-def start(*arguments: str | Path, group: Path | None = None) -> subprocess.Popen[str]:
-    """Start ``tfbundle``, in a control group if one is given."""
+def start(*arguments: str | Path, group: Path | None = None, most_nbytes: int | None = None) -> subprocess.Popen[str]:
+    """Start ``tfbundle``, in a control group if one is given, or with an address space of at most so many bytes."""
     command = [sys.executable, "-m", "tfbundle", *map(str, arguments)]
     if group is not None:
         command = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(group / "cgroup.procs"), *command]
+    if most_nbytes is not None:
+        command = ["sh", "-c", 'ulimit -v "$0" && exec "$@"', str(most_nbytes // 1024), *command]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment())
 
 
