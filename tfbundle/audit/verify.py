@@ -68,6 +68,7 @@ def verify(path: PathLike, /) -> VerifyReport:
     """
     with open_bundle(path) as bundle:
         nbytes, errors = check_rows(bundle)
+        bundle.check_unchanged()
         damages = [Damage(name, type(error).__name__, str(error)) for name, error in errors.items()]
         if not bundle.is_v1:  # whose rows have no places
             damages += _find_overlaps(bundle)

@@ -189,6 +189,7 @@ def _replace_in_place(bundle: BundleReader, tensor: NewTensor, storage: Storage)
         file = stage.create(data_filename(prefix, num_shards - 1, num_shards))
         if tensor.payload:
             file.write_at(0, tensor.payload)
+        bundle.check_unchanged()
         if _index_fingerprint(prefix, storage) != fingerprint:
             raise FormatError(
                 "the index changed meanwhile; run again when nothing writes to it", index_filename(prefix)

@@ -30,6 +30,7 @@ def readable_bundle(bundle: BundleReader, target_prefix: str) -> Iterator[Bundle
     try:
         with create_bundle(prefix, storage=bundle.storage) as writer:
             copy_tensors(bundle, writer)
+            bundle.check_unchanged()
         with open_bundle(prefix, storage=bundle.storage) as copy:
             yield copy
     finally:

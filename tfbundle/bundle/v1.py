@@ -25,6 +25,9 @@ class V1Payloads:
     """Reads rows of a V1 checkpoint: a row at a time, which is the least its format allows. Thread-safe.
 
     Every block that is read is verified. Errors name the file and the tensor.
+
+    Attributes:
+        files: the tables.
     """
 
     def __init__(
@@ -36,7 +39,7 @@ class V1Payloads:
     ) -> None:
         self._index = index
         self._stored = stored
-        self._files = files
+        self.files = files
         self._tables = tables
         self._lock = threading.Lock()
         self._last: tuple[bytes, NDArray[Any]] = (b"", np.empty(0))
@@ -72,7 +75,7 @@ class V1Payloads:
 
     def close(self) -> None:
         """Release the files."""
-        for file in self._files:
+        for file in self.files:
             file.close()
 
     def _values(self, key: bytes) -> NDArray[Any]:
@@ -90,7 +93,7 @@ class V1Payloads:
             dtype = data_type(entry.dtype)
             values = decode_values(value, dtype, entry.shape)
         except FormatError as error:
-            raise error.add_path(self._files[stored.table].path, self._index.label(key)) from error
+            raise error.add_path(self.files[stored.table].path, self._index.label(key)) from error
         return values if dtype == STRING else values.view(numpy_dtype(entry.dtype))
 
 
