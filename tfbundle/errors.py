@@ -27,11 +27,32 @@ _Error = TypeVar("_Error", bound="FormatError")
 _MOST_NAMES = 5  # in a message that must stay one line
 
 
+def escape(text: str) -> str:
+    r"""Return text in which everything that is not printable is written as an escape.
+
+    Names come from files, and could otherwise move the cursor or change the title of a terminal.
+
+    Example:
+        >>> print(escape("w\x1b[2J\udcff"))
+        w\x1b[2J\xff
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escape_char(char) for char in text)
+
+
+def _escape_char(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return ascii(char)[1:-1]
+
+
 class BundleError(Exception):
     """Base of all errors about bundles."""
 
     def __str__(self) -> str:
-        return self.describe()
+        return escape(self.describe())
 
     def describe(self) -> str:
         """Return the one-line message: what, where, expected against found, what to do."""

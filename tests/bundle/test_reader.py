@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -254,6 +255,29 @@ class TestValues:
             numpy_dtype.cache_clear()
         assert names == {"14": "bfloat16", "24": "float8_e5m2", "29": "int4", "31": "int2", "33": "float4_e2m1fn"}
 
+    @pytest.mark.parametrize(
+        ("dtype", "payload", "values"),
+        [
+            (1, struct.pack(">2f", 1.5, -2), [1.5, -2]),
+            (5, struct.pack(">2h", 1, -2), [1, -2]),
+            (8, struct.pack(">4f", 1, 2, 3, 4), [1 + 2j, 3 + 4j]),
+            (4, bytes([1, 255]), [1, 255]),
+        ],
+    )
+    def test_big_endian(self, prefix: str, dtype: int, payload: bytes, values: list[Any]) -> None:
+        header = varint_field(1, 1) + varint_field(2, 1) + bytes_field(3, varint_field(1, 1))
+        rows = {
+            b"pair": entry_of(dtype, shape_proto(2), payload),
+            b"second": entry_of(dtype, b"", payload[len(payload) // 2 :], len(payload)),
+        }
+        write_bundle(prefix, rows, [payload + payload[len(payload) // 2 :]], header)
+        with open_bundle(prefix) as bundle:
+            assert bundle["pair"].tolist() == values
+            assert bundle["second"].shape == ()
+            assert bundle["second"].item() == values[1]
+            assert bundle.read("pair", np.s_[1:]).tolist() == values[1:]
+            assert bundle["pair"].dtype == numpy_dtype(dtype)
+
 
 class TestStrings:
     @pytest.mark.parametrize("shape", [(), (1,), (2, 3), (3, 0), (0,)])
@@ -427,6 +451,12 @@ class TestDamage:
         assert caught.value.path == prefix + ".index"
         assert caught.value.part == "tensor 'bad'"
 
+    def test_damaged_entry_in_a_listing_names_its_file(self, prefix: str) -> None:
+        write_tensor(prefix, b"\xff", b"")
+        with pytest.raises(FormatError, match="BundleEntryProto not parseable") as caught:
+            open_bundle(prefix).list_tensors()
+        assert (caught.value.path, caught.value.part) == (f"{prefix}.index", "tensor 't'")
+
     def test_damaged_index_names_its_file(self, worked: str) -> None:
         os.truncate(worked + ".index", 100)
         with pytest.raises(FormatError, match="bad magic number") as caught:
@@ -518,6 +548,27 @@ class TestPayload:
         with pytest.raises(TensorNotFoundError):
             open_bundle(worked).payload("w")
 
+    def test_partitioned_tensor_has_none(self, prefix: str) -> None:
+        write_partitioned(prefix)
+        with pytest.raises(UnsupportedError) as caught:
+            open_bundle(prefix).payload("w")
+        assert str(caught.value) == f"{prefix}: tensor 'w' is partitioned: each slice has bytes of its own"
+        assert open_bundle(prefix).check_payload("w") == 0
+
+    def test_strings_have_no_stream_of_numbers(self, prefix: str) -> None:
+        write_tensor(prefix, entry_proto(7, b"", len(HELLO), HELLO_CRC), HELLO)
+        with pytest.raises(UnsupportedError) as caught:
+            open_bundle(prefix).stream("t")
+        assert str(caught.value) == f"{prefix}: tensor 't' of dtype string holds no numbers"
+
+    def test_bytes_in_pieces(self, worked: str) -> None:
+        row = open_bundle(worked).open_row("v")
+        found = bytearray(8)
+        for start in (0, 3, 6):
+            row.read_into(memoryview(found)[start : start + 3])
+        row.finish()
+        assert found.hex() == "0000803f00000040"
+
 
 @pytest.mark.parametrize(
     "entry",
@@ -530,3 +581,32 @@ def test_every_failure_is_an_error_of_this_package(prefix: str, entry: bytes, pa
         open_bundle(prefix)["t"]
     with pytest.raises(BundleError):
         open_bundle(prefix).payload("t")
+
+
+class TestReplacedMeanwhile:
+    """A part of a tensor has no checksum of its own, so that nothing else would tell."""
+
+    def test_data_files_of_another_index_are_refused(self, tmp_path: Path) -> None:
+        prefix = str(tmp_path / "model")
+        save(prefix, {"w": np.zeros(8, np.float32)})
+        with open_bundle(prefix) as old:
+            save(prefix, {"w": np.ones(8, np.float32)}, if_exists="replace")
+            with pytest.raises(FormatError, match="the checkpoint was replaced while it was read") as caught:
+                old.read("w", where=np.s_[2:4])
+        assert caught.value.path == f"{prefix}.index"
+
+    def test_data_files_that_are_open_are_the_old_ones(self, tmp_path: Path) -> None:
+        prefix = str(tmp_path / "model")
+        save(prefix, {"w": np.zeros(8, np.float32)})
+        with open_bundle(prefix) as old:
+            assert old.read("w", where=np.s_[2:4]).tolist() == [0, 0]
+            save(prefix, {"w": np.ones(8, np.float32)}, if_exists="replace")
+            assert old["w"].tolist() == [0] * 8
+
+    def test_while_there_is_no_index(self, tmp_path: Path) -> None:
+        prefix = str(tmp_path / "model")
+        save(prefix, {"w": np.zeros(8, np.float32)})
+        with open_bundle(prefix) as old:
+            (tmp_path / "model.index").unlink()
+            with pytest.raises(FormatError, match="the checkpoint was replaced"):
+                old["w"]

@@ -30,10 +30,19 @@ def _rewrite(path: Path) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000))
 
 
+def _replace(path: Path) -> None:
+    copy = path.with_name("copy")
+    copy.write_bytes(path.read_bytes())
+    status = path.stat()
+    os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.replace(copy, path)
+
+
 CHANGES: dict[str, Callable[[Path], None]] = {
     "touched": lambda path: os.utime(path, ns=(0, 0)),
     "grown": lambda path: os.truncate(path, path.stat().st_size + 1),
     "rewritten": _rewrite,
+    "replaced": _replace,
 }
 """What may happen to a file between two reads. What is read stays what it was, so that nothing else can tell."""
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,22 @@ def test_windows_of_some_rows(shape: tuple[int, ...], most: int, data: st.DataOb
     assert all(0 < window.num_elements <= most for window in windows)
     found = [elements[window.within(whole_box(shape))].reshape(-1) for window in windows]
     assert np.concatenate([np.zeros(0, int), *found]).tolist() == rows[first:last].reshape(-1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("shape", "most", "axis"),
+    [
+        ((), 1, 0),
+        ((5,), 1, 0),
+        ((5, 4), 4, 0),
+        ((5, 4), 3, 1),
+        ((5, 4, 3), 3, 1),
+        ((5, 4, 3), 2, 2),
+        ((5, 4, 3), 12, 0),
+    ],
+)
+def test_rows_are_as_large_as_may_be(shape: tuple[int, ...], most: int, axis: int) -> None:
+    assert row_axis(shape, most) == axis
 
 
 def test_few_windows() -> None:

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from tests.support.bundles import shard_path
 from tests.support.requirements import tensorflow, tensorflow_module
+from tests.support.restoring import restore_with_tensorflow, save_with_tensorflow
 from tests.support.tables import open_bytes
 from tests.support.tensors import FOREIGN, NATIVE, bundles, byte_names, same, text_names
 from tfbundle.bundle.reader import load, open_bundle
 from tfbundle.bundle.writer import create_bundle, save
 from tfbundle.format.dtypes import DATA_TYPES, numpy_dtype
 from tfbundle.format.entries import decode_entry
-from tfbundle.format.naming import name_to_key
 from tfbundle.format.object_graph import decode_object_graph
 
 DTYPES = NATIVE + FOREIGN
@@ -33,34 +33,6 @@ def tf() -> Any:
 @pytest.fixture(scope="module")
 def prefix(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tmp_path_factory.mktemp("interop") / "model")
-
-
-def save_with_tensorflow(tf: Any, prefix: str, tensors: dict[str, Any]) -> None:
-    tf.raw_ops.SaveV2(
-        prefix=prefix,
-        tensor_names=[name_to_key(name) for name in tensors],
-        shape_and_slices=[""] * len(tensors),
-        tensors=[tf.constant(value, dtype_of(tf, value)) for value in tensors.values()],
-    )
-
-
-def restore_with_tensorflow(tf: Any, prefix: str, tensors: dict[str, Any]) -> dict[str, Any]:
-    restored = tf.raw_ops.RestoreV2(
-        prefix=prefix,
-        tensor_names=[name_to_key(name) for name in tensors],
-        shape_and_slices=[""] * len(tensors),
-        dtypes=[dtype_of(tf, value) for value in tensors.values()],
-    )
-    return {name: as_array(tensor) for name, tensor in zip(tensors, restored, strict=True)}
-
-
-def dtype_of(tf: Any, value: Any) -> Any:
-    return tf.string if value.dtype == object else tf.dtypes.as_dtype(value.dtype)
-
-
-def as_array(tensor: Any) -> Any:
-    value = tensor.numpy()
-    return np.array(value, object) if tensor.dtype == "string" else np.asarray(value)
 
 
 def index_of(prefix: str) -> bytes:

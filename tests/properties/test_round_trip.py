@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from tests.support.partitions import Piece, partitions
+from tests.support.requirements import tensorflow
+from tests.support.restoring import restore_with_tensorflow
 from tests.support.tables import open_bytes
 from tests.support.tensors import bundles, byte_names, same, text_names
 from tfbundle.bundle.reader import load, open_bundle
@@ -17,6 +22,21 @@ from tfbundle.format.index import decode_index
 from tfbundle.format.naming import name_to_key
 
 names = st.one_of(text_names, byte_names)
+thorough = settings(max_examples=settings().max_examples * 5 // 2)
+"""500 examples in the profile ``ci``."""
+
+JOINED = ["float32", "float64", "int32", "int64", "uint8", "int16", "int8", "complex64", "bool"]
+"""Dtypes of which TensorFlow puts slices together."""
+
+
+@st.composite
+def partitioned(draw: st.DrawFn) -> tuple[NDArray[Any], list[Piece]]:
+    """Draw the values of a tensor, and how it is cut."""
+    shape, pieces = draw(partitions())
+    dtype = np.dtype(draw(st.sampled_from(JOINED)))
+    count = int(np.prod(shape)) * dtype.itemsize
+    data = np.frombuffer(draw(st.binary(min_size=count, max_size=count)), np.uint8)
+    return (data & 1 if dtype.kind == "b" else data).view(dtype).reshape(shape), pieces
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +85,23 @@ def test_payloads_carry_a_bundle_too(prefix: str, tensors: dict[str, Any]) -> No
     copied, original = Path(prefix + "-copy.index").read_bytes(), Path(prefix + ".index").read_bytes()
     assert copied == original
     assert len(decode_index(open_bytes(copied))) == len(tensors)
+
+
+@thorough
+@given(bundles(names), st.dictionaries(names, partitioned(), max_size=2), st.sampled_from([1, 8, 64]))
+def test_tensorflow_restores_what_was_saved(
+    prefix: str, tensors: dict[str, Any], cut: dict[str, tuple[NDArray[Any], list[Piece]]], alignment: int
+) -> None:
+    tf = tensorflow()
+    cut = {name: value for name, value in cut.items() if name not in tensors}
+    with create_bundle(prefix, if_exists="replace", alignment=alignment) as writer:
+        for name, value in tensors.items():
+            writer.add(name, value)
+        for name, (value, pieces) in cut.items():
+            for piece in pieces:
+                writer.add_slice(name, value[piece.where], shape=value.shape, extents=piece.extents)
+    expected = {**tensors, **{name: value for name, (value, _) in cut.items()}}
+    found, restored = load(prefix), restore_with_tensorflow(tf, prefix, expected)
+    assert set(found) == set(expected)
+    assert [name for name in expected if not same(found[name], expected[name])] == []
+    assert [name for name in expected if not same(restored[name], expected[name])] == []

@@ -46,11 +46,10 @@ def assemble(
     indices = normalize_index(where, entry.shape)
     wanted = Box(*bounding_box(indices))
     check_covered(wanted, (box for _, box in rows))
+    needed = [(key, box, shared) for key, box in rows if (shared := wanted.intersect(box)) is not None]
+    payloads.check_room([key for key, _, _ in needed])
     result = np.empty(wanted.sizes, dtype)
-    for key, box in rows:
-        shared = wanted.intersect(box)
-        if shared is None:
-            continue
+    for key, box, shared in needed:
         target = result[shared.within(wanted)] if shared.sizes else result
         if shared == box:
             payloads.read_into(key, target)

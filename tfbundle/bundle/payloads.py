@@ -8,6 +8,7 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleReader:
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from tfbundle.bundle.region import CHUNK_NBYTES, Where, read_box, read_region
 from tfbundle.bundle.shards import Shards
-from tfbundle.errors import ChecksumError, FormatError, UnsupportedError
+from tfbundle.errors import ChecksumError, FormatError
 from tfbundle.format.dtypes import STRING, data_type, numpy_dtype
 from tfbundle.format.entries import BundleEntry
 from tfbundle.format.index import BundleIndex
@@ -45,7 +46,7 @@ class Payloads:
         if data_type(entry.dtype) == STRING:
             return self._read_strings(key, entry)
         self._place(key, entry)
-        array = self._allocate(key, entry)
+        array = np.empty(entry.shape, numpy_dtype(entry.dtype))
         self._stream(key, entry, array.reshape(-1).view(np.uint8).data)
         self._to_native(array, entry)
         return array
@@ -103,6 +104,18 @@ class Payloads:
         """Start to read a row in pieces, verified at the end."""
         return RowStream(self, key)
 
+    def check_room(self, keys: Iterable[bytes]) -> None:
+        """Check, before memory is allocated for them, that rows lie within their shards and do not share bytes.
+
+        Raises:
+            FormatError: they do not, or they are larger than all of their shards.
+        """
+        entries = {key: self._index[key] for key in keys}
+        shards = {entry.shard_id: self._place(key, entry).nbytes for key, entry in entries.items()}
+        nbytes = sum(entry.size for entry in entries.values())
+        if nbytes > sum(shards.values()):
+            raise FormatError(f"its slices take {nbytes} bytes, their data files have {sum(shards.values())}")
+
     def close(self) -> None:
         """Release nothing: the shards belong to the reader."""
 
@@ -115,13 +128,6 @@ class Payloads:
             except FormatError as error:
                 raise self._locate(error, key, entry) from error
         return file
-
-    def _allocate(self, key: bytes, entry: BundleEntry) -> NDArray[Any]:
-        try:
-            return np.empty(entry.shape, numpy_dtype(entry.dtype))
-        except ValueError as error:  # empty, but with other dimensions too large, or too many of them
-            part = self._index.label(key)
-            raise UnsupportedError(f"{part} of shape {list(entry.shape)}: {error}", self._shards.prefix) from error
 
     def _to_native(self, array: NDArray[Any], entry: BundleEntry) -> None:
         """Give an array of stored bytes this machine's byte order, in place."""

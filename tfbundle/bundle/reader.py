@@ -313,6 +313,11 @@ class BundleReader(Mapping[str, Any]):
         if not dtype.is_memcpy and dtype != STRING:
             advice = "; payload() gives its bytes" if dtype == VARIANT else ""
             raise UnsupportedError(f"tensor {name!r} of dtype {dtype.name} is not an array{advice}", self.prefix)
+        shape = (0,) * len(entry.shape) if entry.num_elements else entry.shape
+        try:
+            np.empty(shape, numpy_dtype(entry.dtype) if dtype.is_memcpy else object)
+        except ValueError as error:  # too many dimensions, or none of some size with others too large
+            raise UnsupportedError(f"tensor {name!r} of shape {list(entry.shape)}: {error}", self.prefix) from error
 
 
 class Entries(Mapping[str, TensorInfo]):
@@ -375,8 +380,9 @@ def open_bundle(path: PathLike, /, *, checksums: Checksums = "verify", storage: 
 
         index, rows = open_v1(location, storage)
         return BundleReader(index, rows, Shards(location.prefix, 0, storage), storage)
+    identity = storage.identity(index_filename(location.prefix))
     index = read_index(location.prefix, storage)
-    shards = Shards(location.prefix, index.header.num_shards, storage)
+    shards = Shards(location.prefix, index.header.num_shards, storage, identity)
     return BundleReader(index, Payloads(index, shards, verify=checksums == "verify"), shards, storage)
 
 

@@ -106,8 +106,9 @@ def open_damaged(path: PathLike, storage: Storage) -> tuple[BundleReader, list[F
     location = find_bundle(path, storage)
     if location.v1_files:
         raise UnsupportedError("a V1 checkpoint; only bundles with an index can be salvaged", location.prefix)
+    identity = storage.identity(index_filename(location.prefix))  # before it is read
     with opened_table(location.prefix, storage) as table:
         index, errors = decode_sound_blocks(table)
-    shards = Shards(location.prefix, index.header.num_shards, storage)
+    shards = Shards(location.prefix, index.header.num_shards, storage, identity)
     located = [error.add_path(index_filename(location.prefix)) for error in errors]
     return BundleReader(index, Payloads(index, shards, verify=True), shards, storage), located

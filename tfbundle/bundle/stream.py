@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tfbundle.format.dtypes import DataType
 from tfbundle.format.slices import Box, check_covered, whole_box
+from tfbundle.format.windows import fill_part
 from tfbundle.storage.buffers import Bytes
 
 
@@ -65,7 +66,7 @@ class TensorStream:
         """
         self._turn_to(window)
         swap = False
-        elements = out.view(f"V{self._dtype.nbytes}").reshape(window.sizes)
+        elements = out.view(f"V{self._dtype.nbytes}")
         for part, row in self._open.values():
             shared = window if self._is_whole else window.intersect(part.box)
             if shared is None:
@@ -76,7 +77,7 @@ class TensorStream:
             else:
                 piece = np.empty(shared.num_elements * self._dtype.nbytes, np.uint8)
                 row.read_into(piece.data)
-                elements[shared.within(window)] = piece.view(elements.dtype).reshape(shared.sizes)
+                fill_part(elements, window, piece.view(elements.dtype), shared)
         if swap and self._dtype.swap > 1:
             numbers: NDArray[Any] = out.view(f"u{self._dtype.swap}")
             numbers.byteswap(inplace=True)

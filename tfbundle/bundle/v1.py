@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ class V1Payloads:
         self.files = files
         self._tables = tables
         self._lock = threading.Lock()
-        self._last: tuple[bytes, NDArray[Any]] = (b"", np.empty(0))
+        self._last: tuple[bytes | None, NDArray[Any]] = (None, np.empty(0))  # of no row yet
 
     def read(self, key: bytes) -> NDArray[Any]:
         """Read a row; strings as an object array of bytes."""
@@ -54,7 +54,8 @@ class V1Payloads:
 
     def read_region(self, key: bytes, where: Where) -> NDArray[Any]:
         """Read ``row[where]``."""
-        return np.array(self._values(key)[where], order="C")
+        values = self._values(key)
+        return np.array(values[where], values.dtype, order="C")
 
     def read_box(self, key: bytes, starts: tuple[int, ...], out: NDArray[Any]) -> None:
         """Read the box of ``out``'s shape that starts there."""
@@ -73,6 +74,17 @@ class V1Payloads:
         """Start to read a row of numbers in pieces."""
         return V1RowStream(self._decode(key))
 
+    def check_room(self, keys: Iterable[bytes]) -> None:
+        """Check, before memory is allocated for them, that rows are as large as they have to be.
+
+        Raises:
+            FormatError: one has fewer bytes than values.
+        """
+        for key in keys:
+            num_elements, nbytes = self._index[key].num_elements, len(self._find(key))
+            if nbytes < num_elements:
+                raise self._locate(FormatError(f"{num_elements} values in {nbytes} bytes"), key)
+
     def close(self) -> None:
         """Release the files."""
         for file in self.files:
@@ -85,16 +97,29 @@ class V1Payloads:
             return self._last[1]
 
     def _decode(self, key: bytes) -> NDArray[Any]:
-        entry, stored = self._index[key], self._stored[key]
+        entry = self._index[key]
+        dtype = data_type(entry.dtype)
+        value = self._find(key)
+        try:
+            values = decode_values(value, dtype, entry.shape)
+        except FormatError as error:
+            raise self._locate(error, key) from error
+        return values if dtype == STRING else values.view(numpy_dtype(entry.dtype))
+
+    def _find(self, key: bytes) -> bytes:
+        """Return an encoded row."""
+        stored = self._stored[key]
         try:
             value = self._tables[stored.table].get(stored.key)
             if value is None:
                 raise FormatError(f"Key {stored.key!r} not found in checkpoint")
-            dtype = data_type(entry.dtype)
-            values = decode_values(value, dtype, entry.shape)
         except FormatError as error:
-            raise error.add_path(self.files[stored.table].path, self._index.label(key)) from error
-        return values if dtype == STRING else values.view(numpy_dtype(entry.dtype))
+            raise self._locate(error, key) from error
+        return value
+
+    def _locate(self, error: FormatError, key: bytes) -> FormatError:
+        """Add to an error which file and tensor it is about."""
+        return error.add_path(self.files[self._stored[key].table].path, self._index.label(key))
 
 
 class V1RowStream:

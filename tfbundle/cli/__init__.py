@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 
-from tfbundle.cli.parser import parse_options
-from tfbundle.cli.status import (
-    INTERRUPTED,
-    PIPE_CLOSED,
-    TERMINATED,
-    USAGE,
-    explain_error,
-    status_of,
-)
+from tfbundle.cli.process import Interrupted, allow_many_files, ignore_signals, interruptible
 from tfbundle.cli.streams import complain, give_up_streams, prepare_streams, print_traceback
 
 
@@ -30,21 +20,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         >>> main(["ls", "no/such/checkpoint"])
         3
     """
+    from tfbundle.cli.status import INTERRUPTED
+
+    with interruptible():
+        try:
+            return _run(sys.argv[1:] if arguments is None else arguments)
+        except Interrupted as interrupt:
+            return interrupt.status
+        except KeyboardInterrupt:
+            return INTERRUPTED
+
+
+def run_process() -> None:
+    """Run the command that the process was started for, and end it."""
+    sys.excepthook = print_traceback
+    allow_many_files()
+    status = main()
+    ignore_signals()
+    sys.exit(status)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    from tfbundle.cli.parser import parse_options
+    from tfbundle.cli.status import PIPE_CLOSED, USAGE, explain_error, status_of
+
     prepare_streams()
-    if arguments is None:  # a process of its own
-        sys.excepthook = print_traceback
-        arguments = sys.argv[1:]
     options = parse_options(arguments)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # or numpy starts threads that nothing here needs
     try:
-        previous = signal.signal(signal.SIGTERM, _raise_exit)
-    except ValueError:
-        previous = None  # not in the main thread
-    try:
         status: int = options.run(options)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:
         give_up_streams()
         return PIPE_CLOSED
@@ -55,12 +60,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = f"; tfbundle {options.verb} --help tells more" if found == USAGE else ""
         complain(f"tfbundle: {explain_error(error)}{hint}")
         return found
-    finally:
-        if previous is not None:
-            signal.signal(signal.SIGTERM, previous)
     return status
-
-
-def _raise_exit(_signal: int, _frame: FrameType | None) -> None:
-    """Leave by way of every ``finally``, so that temporary files are removed."""
-    sys.exit(TERMINATED)

@@ -15,7 +15,7 @@ from tfbundle.errors import (
 
 DONE, DAMAGED, USAGE, NOT_FOUND, CORRUPT, UNSUPPORTED, REFUSED, IO_FAILED = range(8)
 DIFFERENT = DAMAGED  # what was asked for is not so; nothing failed
-INTERRUPTED, PIPE_CLOSED, TERMINATED = 130, 141, 143
+INTERRUPTED, PIPE_CLOSED = 130, 141
 
 _MOST_CHARACTERS = 10_000  # of an error; twice what the longest path takes
 

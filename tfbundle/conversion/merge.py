@@ -13,11 +13,11 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple, get_args
 
-from tfbundle.bundle.beside import record_checkpoint
+from tfbundle.bundle.beside import settle
 from tfbundle.bundle.locate import PathLike
+from tfbundle.bundle.publish import publish_bundle
 from tfbundle.bundle.reader import BundleReader, open_bundle
-from tfbundle.bundle.target import check_not_same
-from tfbundle.bundle.writer import check_target, publish_bundle, target_prefix
+from tfbundle.bundle.target import check_not_same, check_target, room_note, target_prefix
 from tfbundle.choosing.decisions import Decision, Decisions
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.dtypes import dtype_name
@@ -116,19 +116,19 @@ def merge(
             _check_input(bundle, prefix, storage)
         index, shards = unite(bundles)
         plan = _plan(index, shards, layout)
-        notes: list[str] = []
+        nbytes, num_shards = sum(plan.shard_nbytes), plan.header.num_shards
+        notes = [room_note(prefix, nbytes, storage)] if files == "copy" else []
         if not options.dry_run:
-            check_target(prefix, plan.header.num_shards, options.if_exists, storage)
+            check_target(prefix, num_shards, options.if_exists, storage)
             if files == "copy":
                 carry_out(plan, shards, prefix, storage, on_overflow="error", options=options)
             else:
                 _link_files(bundles, index, shards, prefix, options)
-            notes = record_checkpoint((bundle.prefix for bundle in bundles), prefix, storage)
+            notes = settle((bundle.prefix for bundle in bundles), prefix, num_shards, storage)
             if files == "move":
                 _remove_inputs(bundles, shards, prefix)
-        nbytes = sum(plan.shard_nbytes)
         names = tuple(bundle.prefix for bundle in bundles)
-        return MergeReport(names, prefix, len(plan.decisions), plan.header.num_shards, nbytes, tuple(notes))
+        return MergeReport(names, prefix, len(plan.decisions), num_shards, nbytes, tuple(notes))
 
 
 def _check_request(files: Files, layout: Layout) -> None:

@@ -34,7 +34,7 @@ def regroup(bundle: BundleReader, rows: Mapping[bytes, bytes]) -> tuple[BundleIn
     """
     index = BundleIndex(bundle.index.header, dict(rows))
     files: dict[int, ReadableFile] = {}
-    for shard in range(bundle.shards.num_shards):
+    for shard in bundle.shards.present():
         with contextlib.suppress(BundleError):
             files[shard] = bundle.shards.open(shard)
     layers = _find_layers(index)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from tfbundle.bundle.beside import record_checkpoint
+from tfbundle.bundle.beside import settle
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader
 from tfbundle.bundle.soundness import Damage, check_rows, guess_cause, open_damaged
-from tfbundle.bundle.target import check_not_same
-from tfbundle.bundle.writer import check_target, target_prefix
+from tfbundle.bundle.target import check_not_same, check_target, room_note, target_prefix
 from tfbundle.choosing.decisions import Decision, Decisions
 from tfbundle.conversion.regroup import regroup
 from tfbundle.errors import BundleError, FormatError
@@ -122,10 +121,12 @@ def salvage(
         edits, notes = (Edits(), []) if is_whole else _edit_object_graph(bundle, index)
         everything = Decisions.of([Decision("copy", "salvage")] * len(index.tensor_rows))
         plan = plan_conversion(index, [file.nbytes for file in sources], everything, layout, edits)
-        if not options.dry_run:
+        if options.dry_run:
+            notes.append(room_note(prefix, sum(plan.shard_nbytes), storage))
+        else:
             check_target(prefix, plan.header.num_shards, options.if_exists, storage)
             carry_out(plan, sources, prefix, storage, on_overflow="error", options=options)
-            notes += record_checkpoint([bundle.prefix], prefix, storage)
+            notes += settle([bundle.prefix], prefix, plan.header.num_shards, storage)
         return SalvageReport(
             bundle.prefix,
             prefix,
@@ -175,7 +176,15 @@ def _find_lost_tensors(
 def _sound_rows(index: BundleIndex, lost: Collection[str]) -> dict[bytes, bytes]:
     """Return the rows of all other tensors, slices included."""
     gone = {name_to_key(name) for name in lost}
-    return {key: value for key, value in index.iter_rows() if key not in gone and decode_slice_name(key) not in gone}
+    return {key: value for key, value in index.iter_rows() if gone.isdisjoint(_iter_owners(key))}
+
+
+def _iter_owners(key: bytes) -> Iterator[bytes]:
+    """Yield a key, and if it is that of a slice that of the tensor, which damage may have made a slice as well."""
+    owner: bytes | None = key
+    while owner is not None:
+        yield owner
+        owner = decode_slice_name(owner)
 
 
 def _edit_object_graph(bundle: BundleReader, saved: BundleIndex) -> tuple[Edits, list[str]]:

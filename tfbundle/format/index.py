@@ -160,10 +160,9 @@ class BundleIndex(Mapping[bytes, BundleEntry]):
             raise FormatError(f"Key {slice_key!r} not found in checkpoint: slice {where} has no entry")
         part = self[slice_key]
         if part.dtype != entry.dtype or part.shape != box.sizes or part.slices:
-            raise FormatError(
-                f"slice {where} has an entry of {dtype_name(part.dtype)} {list(part.shape)}, "
-                f"expected {dtype_name(entry.dtype)} {list(box.sizes)}"
-            )
+            found = f"{dtype_name(part.dtype)} {list(part.shape)}{' with slices' if part.slices else ''}"
+            expected = f"{dtype_name(entry.dtype)} {list(box.sizes)}"
+            raise FormatError(f"slice {where} has an entry of {found}, expected {expected}")
 
     def tensor_keys(self) -> Iterator[bytes]:
         """Yield the keys of tensors: all rows but the slices that some partitioned tensor lists."""

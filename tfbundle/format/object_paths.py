@@ -54,7 +54,7 @@ def nearest_paths(graph: Sequence[TrackableObject], avoid: Collection[int]) -> d
     while layer:
         following = []
         for number in layer:
-            start = f"{paths[number]}/" if paths[number] else ""
+            start = f"{paths[number]}/" if number else ""
             for name, child in graph[number].children:
                 if child not in paths and child not in avoid:
                     paths[child] = start + _escape(name)

@@ -5,22 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
+from tfbundle.errors import escape as escape  # noqa: PLC0414 for who knows it from here
+
 _BATCH = 1000
 _PRINTABLE_ASCII = bytes(range(0x20, 0x7F))
-
-
-def escape(text: str) -> str:
-    r"""Return text in which everything that is not printable is written as an escape.
-
-    Names come from files, and could otherwise move the cursor or change the title of a terminal.
-
-    Example:
-        >>> print(escape("w\x1b[2J\udcff"))
-        w\x1b[2J\xff
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _escape_char(char) for char in text)
 
 
 def escape_all(texts: Iterable[str]) -> Iterator[str]:
@@ -40,13 +28,6 @@ def _escape_batch(texts: list[str]) -> Iterable[str]:
     return map(escape, texts)
 
 
-def _escape_char(char: str) -> str:
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8
-        return f"\\x{code - 0xDC00:02x}"
-    return ascii(char)[1:-1]
-
-
 def format_nbytes(nbytes: int) -> str:
     """Return a size for people.
 
@@ -56,11 +37,10 @@ def format_nbytes(nbytes: int) -> str:
     """
     if nbytes < 1000:
         return f"{nbytes} B"
-    size = float(nbytes)
-    for unit in ("kB", "MB", "GB", "TB"):
-        size /= 1000
-        if size < 999.95 or unit == "TB":
-            break
+    size, unit = nbytes / 1000, "kB"
+    for larger in ("MB", "GB", "TB"):
+        if size >= 999.95:
+            size, unit = size / 1000, larger
     return f"{size:.1f} {unit}"
 
 

@@ -62,8 +62,8 @@ class V1Index:
         """Take the row under the empty key of one file.
 
         Raises:
-            FormatError: not such a row, a version this reader may not read, a slice that does not fit its
-                tensor, or a tensor of which the files tell different things.
+            FormatError: not such a row, a version this reader may not read, a tensor without a name, a slice that
+                does not fit its tensor, or a tensor of which the files tell different things.
         """
         message = parse_message("SavedTensorSlices", value)
         if not message.HasField("meta"):
@@ -72,6 +72,8 @@ class V1Index:
         check_version(meta.versions)
         for tensor in meta.tensor:
             key = name_to_key(tensor.name)
+            if not key:
+                raise FormatError("it lists a tensor without a name")
             slices = tuple(decode_slice(part) for part in tensor.slice)
             try:
                 entry = BundleEntry(tensor.type, decode_shape(tensor.shape), slices=slices)
@@ -137,7 +139,10 @@ def decode_values(value: bytes, dtype: DataType, shape: tuple[int, ...]) -> NDAr
         raise UnsupportedError(f"dtype {dtype.name} in a V1 checkpoint, which cannot hold it")
     if array.size != np.prod(shape, dtype=object):
         raise FormatError(f"{array.size} values for shape {list(shape)}")
-    return array.reshape(shape)
+    try:
+        return array.reshape(shape)
+    except ValueError as error:  # too many dimensions, or none of some size with others too large
+        raise UnsupportedError(f"shape {list(shape)}: {error}") from error
 
 
 def _decode_fixed(data: bytes, code: str) -> NDArray[Any]:

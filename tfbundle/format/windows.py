@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
+
+from numpy.typing import NDArray
 
 from tfbundle.format.slices import Box
 
@@ -54,6 +57,24 @@ def iter_windows(shape: tuple[int, ...], most_elements: int, rows: tuple[int, in
         before = _unravel(outer, shape[:axis])
         yield Box((*before, start, *(0 for _ in inner)), (*(1 for _ in before), size, *inner))
         row += size
+
+
+def fill_part(elements: NDArray[Any], window: Box, values: NDArray[Any], part: Box) -> None:
+    """Put the values of a part into the elements of the window that it lies in; both in C order, of one dimension.
+
+    Numpy sees only those dimensions in which the window has more than one index: all that a shape has may be too many.
+
+    Example:
+        >>> import numpy as np
+        >>> elements = np.zeros(4, int)
+        >>> fill_part(elements, Box((0, 2), (2, 2)), np.array([5, 6]), Box((0, 3), (2, 1)))
+        >>> elements.tolist()
+        [0, 5, 0, 6]
+    """
+    kept = [axis for axis, size in enumerate(window.sizes) if size != 1]
+    where = part.within(window)
+    whole = elements.reshape([window.sizes[axis] for axis in kept])
+    whole[tuple(where[axis] for axis in kept)] = values.reshape([part.sizes[axis] for axis in kept])
 
 
 def _unravel(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from tfbundle.errors import FormatError
 from tfbundle.format.dtypes import data_type
 from tfbundle.format.extents import iter_row_windows
 from tfbundle.format.payload_checksum import ByteOrder, StringChecksum, add_row_crcs, payload_checksum
+from tfbundle.format.windows import fill_part
 from tfbundle.sstable.checksum import crc32c
 from tfbundle.storage.base import ReadableFile, StagedFile, Storage
 from tfbundle.storage.buffers import WINDOW_NBYTES
@@ -244,7 +245,7 @@ def _join(sources: dict[int, ReadableFile], target: StagedFile, join: Join, spac
     start = join.target_offset + join.cast.resize(join.rows[0] * join.row_nbytes)
     for box, stretches in iter_windows(join):
         whole = space.whole(box.num_elements * width)
-        elements = whole.view(f"u{width}").reshape(box.sizes)
+        elements = whole.view(f"u{width}")
         for number, offset, part in stretches:
             slice_source = join.sources[number]
             position = offset * width
@@ -253,7 +254,7 @@ def _join(sources: dict[int, ReadableFile], target: StagedFile, join: Join, spac
             first, nbytes, crc = read_crcs.get(number, (position, 0, 0))
             read_crcs[number] = (first, nbytes + len(window), crc32c(window.data, crc))
             swap_bytes(window, join.swap)
-            elements[part.within(box)] = window.view(f"u{width}").reshape(part.sizes)
+            fill_part(elements, box, window.view(f"u{width}"), part)
         output, found = space.cast(join.cast, whole, start + done, [0])
         stats.add(0, found)
         written_crc = crc32c(output.data, written_crc)

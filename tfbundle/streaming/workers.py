@@ -106,6 +106,7 @@ def _fork_processes(num_workers: int) -> Executor:
 def _begin_work() -> None:
     """Make a forked process a quiet worker: it leaves interrupts to its parent, and does not survive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     gc.disable()  # what is shared with the parent would be copied when it is looked at
     threading.Thread(target=_follow_parent, daemon=True).start()
