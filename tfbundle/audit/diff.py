@@ -75,6 +75,8 @@ def diff(
         names = [name for name in common if name not in skipped]
         rest = _leave_out_equal(here, there, names, options)
         values = [_compare_values(*sides, name, tolerance) for name in rest]
+        here.check_unchanged()
+        there.check_unchanged()
         return DiffReport(
             here.prefix,
             there.prefix,

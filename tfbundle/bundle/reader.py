@@ -5,7 +5,7 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleReader`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -113,6 +113,17 @@ class BundleReader(Mapping[str, Any]):
         """Release the files; those of a bundle with an index are opened again when another tensor is read."""
         self.shards.close()
         self._payloads.close()
+
+    def check_unchanged(self) -> None:
+        """Raise FormatError if a file that was opened, and not closed again, has changed since."""
+        self.shards.check_unchanged()
+        for file in self.tables:
+            file.check_unchanged()
+
+    @property
+    def tables(self) -> Sequence[ReadableFile]:
+        """The files of a V1 checkpoint; none of any other."""
+        return () if isinstance(self._payloads, Payloads) else self._payloads.files
 
     def open_shards(self) -> list[ReadableFile]:
         """Open every data file; none of a V1 checkpoint.
@@ -421,6 +432,7 @@ def opened_table(prefix: str, storage: Storage) -> Iterator[TableReader]:
     try:
         check_not_pointer(file)
         yield open_table(file.read, file.nbytes, MAX_BLOCK_NBYTES)
+        file.check_unchanged()
     except FormatError as error:
         raise error.add_path(file.path) from error
     finally:

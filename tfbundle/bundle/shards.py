@@ -47,6 +47,12 @@ class Shards:
                 self._files[shard_id] = self._open(shard_id)
             return self._files[shard_id]
 
+    def check_unchanged(self) -> None:
+        """Raise FormatError if a file that is open has changed since it was opened."""
+        with self._lock:
+            for file in self._files.values():
+                file.check_unchanged()
+
     def close(self) -> None:
         """Release all files."""
         with self._lock:

@@ -268,6 +268,8 @@ def _link_files(
     with staging(storage, replace=options.if_exists == "replace") as stage:
         for number, shard in enumerate(shards):
             stage.link(shard.path, data_filename(prefix, number, len(shards)))
+        for shard in shards:
+            shard.check_unchanged()
         publish_bundle(stage, storage, prefix, index.header, index.iter_rows(), options.if_exists)
 
 
