@@ -126,6 +126,7 @@ class LocalStage:
         self._renaming: list[str] = []
         self._replaced = ""  # the path at which a file takes the place of another
         self._takes_away = False  # before it is there, so that there is none meanwhile
+        self._last, self._when_done, self._is_done = "", _do_nothing, False  # of the publication
         self._in_use = -1  # a descriptor that marks the files as being written
 
     def create(self, path: str) -> LocalStagedFile:
@@ -161,6 +162,7 @@ class LocalStage:
     @contextlib.contextmanager
     def _ready(self, last: str, clean_up: Callable[[], None]) -> Iterator[None]:
         """Make everything durable, and let the block publish it while nobody else publishes here."""
+        self._last, self._when_done = last, clean_up
         for file in self._files:
             file.sync()
             file.close()
@@ -173,17 +175,9 @@ class LocalStage:
                 if not self._must_go_on():
                     raise
                 self._try_once_more(last, error)
-            except KeyboardInterrupt:
-                if self._must_go_on() and self._go_on():
-                    with contextlib.suppress(OSError):
-                        clean_up()
-                raise
+            self._is_done = True
+            clean_up()
             self._forget()
-            try:
-                clean_up()
-            except KeyboardInterrupt:
-                clean_up()
-                raise
 
     def _check_vacant(self) -> None:
         for path in self._temporaries:
@@ -228,23 +222,15 @@ class LocalStage:
             )
             raise OSError(again.errno, f"{again.strerror}; {state}", again.filename or last) from error
 
-    def _go_on(self) -> bool:
-        """Put all files in their places, or else let them stay where they are; return which."""
-        try:
-            self._rename_all(self._replaced)
-        except OSError:
-            return False
-        finally:
-            self._forget()
-        return True
-
     def discard(self) -> None:
         """Remove temporary files, and directories made for them; or finish what can only be finished."""
         for file in self._files:
             with contextlib.suppress(OSError):  # of a file that is to go
                 file.close()
-        if self._must_go_on():
-            self._go_on()
+        if self._is_done or self._must_go_on():
+            with contextlib.suppress(OSError):  # then everything stays where it is
+                self._go_on()
+            self._forget()
         for path, temporary in self._temporaries.items():
             with contextlib.suppress(OSError):  # the others can go
                 self._remove(path, temporary)
@@ -252,6 +238,12 @@ class LocalStage:
             with contextlib.suppress(OSError):  # somebody else put a file there
                 os.rmdir(directory)
         self._forget()
+
+    def _go_on(self) -> None:
+        """Finish a publication that was interrupted when it could only be finished."""
+        with publishing_in(os.path.dirname(self._last)):
+            self._rename_all(self._last)
+            self._when_done()
 
     def _remove(self, path: str, temporary: str) -> None:
         try:
@@ -266,6 +258,7 @@ class LocalStage:
         self._made_directories.clear()
         self._renaming.clear()
         self._replaced, self._takes_away = "", False
+        self._last, self._when_done, self._is_done = "", _do_nothing, False
         mark, self._in_use = self._in_use, -1
         if mark >= 0:
             with contextlib.suppress(OSError):
