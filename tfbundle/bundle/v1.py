@@ -91,6 +91,10 @@ class V1Payloads:
             values = decode_values(value, dtype, entry.shape)
         except FormatError as error:
             raise error.add_path(self._files[stored.table].path, self._index.label(key)) from error
+        except UnsupportedError as error:
+            raise UnsupportedError(
+                f"{self._index.label(key)}: {error.reason}", self._files[stored.table].path
+            ) from error
         return values if dtype == STRING else values.view(numpy_dtype(entry.dtype))
 
 
