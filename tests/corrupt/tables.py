@@ -16,6 +16,7 @@ from tests.corrupt.cases import (
     Case,
     Files,
     Sparse,
+    V,
     raw_row,
     sound_rows,
     with_block,

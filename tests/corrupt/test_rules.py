@@ -39,7 +39,7 @@ from tests.corrupt.cases import (
 from tests.corrupt.verbs import OUTPUTS, command, prepare, verbs
 from tests.support.bundles import entry_of
 from tests.support.giant import write_giant
-from tests.support.tables import varint
+from tests.support.tables import footer, handle, varint
 from tests.support.wire import entry_proto, shape_proto, varint_field
 from tfbundle.bundle.reader import open_bundle
 from tfbundle.errors import BundleError, ChecksumError, FormatError, TruncatedError, UnsupportedError
@@ -161,7 +161,7 @@ class TestR02:
 
     def test_r02_blocks(self, tmp_path: Path) -> None:
         nbytes = MAX_BLOCK_NBYTES + 1
-        end = tables.footer(tables.handle(0, nbytes))
+        end = footer(handle(0, nbytes))
         prefix = put(tmp_path, {".index": Sparse(nbytes + 53, {nbytes + 5: end})})
         with pytest.raises(FormatError, match=f"block of {nbytes} bytes at 0, at most {MAX_BLOCK_NBYTES} are allowed"):
             open_bundle(prefix)
