@@ -111,7 +111,7 @@ def test_bytes_that_are_no_text(folder: Path) -> None:
         get_checkpoint_state(folder)
 
 
-def test_file_that_is_far_too_large(folder: Path) -> None:
+def test_r13_file_that_is_far_too_large(folder: Path) -> None:
     write(folder, b"#" * ((1 << 20) + 1))
     with pytest.raises(FormatError, match="too many"):
         get_checkpoint_state(folder)
@@ -149,6 +149,26 @@ class TestOutside:
         write(folder, f'{NAME}: "{path}"')
         assert latest(folder) == f"{folder}/a-2"
         assert latest(folder, allow_outside=True) is None
+
+    def test_r13_link_to_another_directory_only_on_request(self, tf: Any, folder: Path) -> None:
+        (folder / "link").symlink_to(folder.parent / "beside")
+        (folder / "within").symlink_to("sub")
+        write(folder, f'{NAME}: "link/c-1"\n{ALL}: "within/b-1"\n{ALL}: "link/c-1"')
+        assert latest(folder) is None
+        assert latest(folder, allow_outside=True) == tf.train.latest_checkpoint(str(folder)) == f"{folder}/link/c-1"
+        inside = get_checkpoint_state(folder)
+        assert inside is not None
+        assert inside.all_paths == (f"{folder}/within/b-1", f"{folder}/c-1")
+
+    def test_r13_directory_that_is_a_link_itself(self, folder: Path) -> None:
+        write(folder, f'{NAME}: "sub/b-1"')
+        (folder.parent / "alias").symlink_to(folder)
+        assert latest(folder.parent / "alias") == f"{folder.parent}/alias/sub/b-1"
+
+    @pytest.mark.parametrize("path", ["a\\000b", "sub/a\\000/b", "\\000"])
+    def test_r13_nul(self, folder: Path, path: str) -> None:
+        write(folder, f'{NAME}: "{path}"')
+        assert latest(folder) is None
 
     def test_two_dots_in_a_name_are_no_parent(self, folder: Path) -> None:
         tfbundle.save(folder / "a..b", {"w": np.float32(1)})
@@ -204,3 +224,18 @@ def test_latest_counts_where_it_is_not_listed(folder: Path) -> None:
 def test_no_list(folder: Path) -> None:
     with pytest.raises(BundleNotFoundError, match="Couldn't find 'checkpoint' file"):
         newest(folder, 1)
+
+
+def test_path_with_a_nul_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "a\\000b/c"')
+    assert latest(tmp_path) is None
+    with pytest.raises(BundleNotFoundError):
+        tfbundle.open(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["..", "../..", "/..", "/", "a/..", "../m", "/tmp/m"])
+def test_no_path_leads_out_of_the_directory(tmp_path: Path, path: str) -> None:
+    (tmp_path / "checkpoint").write_text(f'model_checkpoint_path: "{path}"')
+    state = get_checkpoint_state(tmp_path)
+    assert state is not None
+    assert os.path.commonpath([tmp_path, os.path.normpath(state.latest)]) == str(tmp_path)

@@ -52,6 +52,7 @@ def test_interrupted_closing_has_closed(path: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_forgotten_file_closes_quietly(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gc.collect()  # files of other tests are forgotten now, not meanwhile
     file = LocalStorage().open(path)
     closed = fail_to_close(monkeypatch, errno.EIO)
     del file

@@ -79,6 +79,7 @@ def verify(path: PathLike, /) -> VerifyReport:
 def verify_bundle(bundle: BundleReader) -> VerifyReport:
     """Return the verdict on an open bundle, and no notes."""
     nbytes, errors = check_rows(bundle)
+    bundle.check_unchanged()
     damages = [Damage(name, type(error).__name__, str(error)) for name, error in errors.items()]
     if not bundle.is_v1:  # whose rows have no places
         damages += _find_overlaps(bundle)

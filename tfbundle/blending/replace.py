@@ -187,6 +187,7 @@ def _replace_in_place(bundle: BundleReader, tensor: NewTensor, storage: Storage)
             file.write_at(0, tensor.payload)
 
         def check() -> None:
+            bundle.check_unchanged()
             if _index_fingerprint(prefix, storage) != fingerprint:
                 raise FormatError(
                     "the index changed meanwhile; run again when nothing writes to it", index_filename(prefix)

@@ -60,12 +60,15 @@ def record_checkpoint(source_prefixes: Iterable[str], target_prefix: str, storag
     path = os.path.join(directory, STATE_FILENAME)
     try:
         state = read_state(directory, storage)
-        text = format_state(add_checkpoint(state, base or os.path.join(os.curdir, ""), time.time()))
+        name = os.fsencode(base or os.path.join(os.curdir, "")).decode("utf-8")
+        text = format_state(add_checkpoint(state, name, time.time()))
         with staging(storage, replace=True) as stage:
             stage.create(path).write_at(0, text.encode())
             stage.publish_over(path)
     except BundleError as error:
         return [f"left alone: {error}"]
+    except UnicodeDecodeError:
+        return [f"left alone: {path}: its text is UTF-8, which the name {base} is not"]
     except OSError as error:  # the bundle itself is complete
         return [f"left alone: {path}: {error.strerror}"]
     return [f"{path} names it as the latest checkpoint"]

@@ -29,6 +29,7 @@ class Shards:
         self._index_identity = index_identity
         self._files: dict[int, ReadableFile] = {}
         self._lock = threading.Lock()
+        self._others = ""
 
     def path(self, shard_id: int) -> str:
         """Return the path of a shard, whether it exists or not."""
@@ -45,6 +46,12 @@ class Shards:
             if shard_id not in self._files:
                 self._files[shard_id] = self._open(shard_id)
             return self._files[shard_id]
+
+    def check_unchanged(self) -> None:
+        """Raise FormatError if a file that is open has changed since it was opened."""
+        with self._lock:
+            for file in self._files.values():
+                file.check_unchanged()
 
     def close(self) -> None:
         """Release all files."""
@@ -82,6 +89,11 @@ class Shards:
         return [number for number in range(self.num_shards) if data_filename(base, number, self.num_shards) in names]
 
     def _describe_others(self) -> str:
+        """Say which data files there are; looked up once, since very many rows may lie in those that are missing."""
+        self._others = self._others or self._find_others()
+        return self._others
+
+    def _find_others(self) -> str:
         directory, base = os.path.split(self.prefix)
         others = [name for name in self._storage.list_directory(directory) if strip_data_suffix(name) is not None]
         own = [name for name in others if strip_data_suffix(name) == base]

@@ -48,6 +48,10 @@ def check_not_same(bundle: BundleReader, prefix: str, storage: Storage) -> None:
     num_shards, present = bundle.index.header.num_shards, bundle.shards.present()
     pairs = [(index_filename(bundle.prefix), index_filename(prefix))]
     pairs += [(bundle.shards.path(shard), data_filename(prefix, shard, num_shards)) for shard in present]
+    for table in bundle.tables:  # may have the name of any file
+        target = os.path.join(os.path.dirname(prefix), os.path.basename(table.path))
+        if prefix in (strip_data_suffix(target), target.removesuffix(INDEX_SUFFIX)):
+            pairs.append((table.path, target))
     for source, target in pairs:
         if storage.is_same(source, target):
             raise BundleExistsError(f"the target is the source {source}; choose another one", target)

@@ -33,6 +33,7 @@ def readable_bundle(bundle: BundleReader, target_prefix: str) -> Iterator[Bundle
         check_room(target_prefix, sum(entry.size for _, entry in bundle.index.items()), bundle.storage)
         with create_bundle(prefix, storage=bundle.storage) as writer:
             copy_tensors(bundle, writer)
+            bundle.check_unchanged()
         with bundle.storage.hold(index_filename(prefix)), open_bundle(prefix, storage=bundle.storage) as copy:
             yield copy
     finally:

@@ -6,15 +6,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tfbundle.cli.process import (
-    Interrupted,
-    allow_many_files,
-    give_up_output,
-    ignore_signals,
-    interruptible,
-    prepare_output,
-)
-from tfbundle.cli.status import INTERRUPTED, PIPE_CLOSED, USAGE, explain_error, status_of
+from tfbundle.cli.process import Interrupted, allow_many_files, ignore_signals, interruptible
+from tfbundle.cli.streams import complain, give_up_streams, prepare_streams, print_traceback
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         >>> main(["ls", "no/such/checkpoint"])
         3
     """
+    from tfbundle.cli.status import INTERRUPTED
+
     with interruptible():
         try:
             return _run(sys.argv[1:] if arguments is None else arguments)
@@ -38,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_process() -> None:
     """Run the command that the process was started for, and end it."""
+    sys.excepthook = print_traceback
     allow_many_files()
     status = main()
     ignore_signals()
@@ -46,23 +42,22 @@ def run_process() -> None:
 
 def _run(arguments: Sequence[str]) -> int:
     from tfbundle.cli.parser import parse_options
+    from tfbundle.cli.status import PIPE_CLOSED, USAGE, explain_error, status_of
 
-    prepare_output()
+    prepare_streams()
     options = parse_options(arguments)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # or numpy starts threads that nothing here needs
     try:
         status: int = options.run(options)
-        if sys.stdout is not None:  # closed by who started us
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BrokenPipeError:
-        give_up_output()
+        give_up_streams()
         return PIPE_CLOSED
     except Exception as error:
         found = status_of(error)
         if options.debug or found is None:
             raise
         hint = f"; tfbundle {options.verb} --help tells more" if found == USAGE else ""
-        print(f"tfbundle: {explain_error(error)}{hint}", file=sys.stderr)
-        give_up_output()
+        complain(f"tfbundle: {explain_error(error)}{hint}")
         return found
     return status

@@ -1,8 +1,7 @@
-"""What a command sets up in its process: signals that clean up, output that never fails for a name, enough files."""
+"""What a command sets up in its process: signals that clean up, enough files."""
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_A_MOMENT_SECONDS = 0.001
 
 
 class Interrupted(KeyboardInterrupt):
@@ -31,6 +31,7 @@ def interruptible() -> Iterator[None]:
     So temporary files are removed however impatient the user is. Signals that are ignored stay so, as under ``nohup``.
     """
     previous = {}
+    hook, sys.unraisablehook = sys.unraisablehook, _interrupt_later
     try:
         for number in _SIGNALS:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
@@ -40,6 +41,7 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in previous.items():
             signal.signal(number, handler)
 
@@ -49,26 +51,24 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     raise Interrupted(number)
 
 
+def _interrupt_later(unraisable: sys.UnraisableHookArgs) -> None:
+    """Raise an interrupt again that came where Python drops exceptions, such as in ``__del__``."""
+    interrupt = unraisable.exc_value
+    if not isinstance(interrupt, Interrupted):
+        sys.__unraisablehook__(unraisable)
+        return
+
+    def interrupt_again(_number: int, _frame: FrameType | None) -> None:
+        raise interrupt
+
+    signal.signal(signal.SIGALRM, interrupt_again)
+    signal.setitimer(signal.ITIMER_REAL, _A_MOMENT_SECONDS)
+
+
 def ignore_signals() -> None:
     """Let nothing but SIGKILL end the process from now on."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-
-
-def prepare_output() -> None:
-    """Let a name that the terminal's encoding lacks be printed as its escape."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def give_up_output() -> None:
-    """Let the flush at exit succeed where standard output takes nothing any more; it has been told already."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def allow_many_files() -> None:

@@ -112,6 +112,7 @@ def salvage(
         if not options.dry_run:
             check_target(prefix, bundle.shards.num_shards, options.if_exists, storage)  # before all that reading
         _, errors = check_rows(bundle)
+        bundle.check_unchanged()
         lost = _find_lost_tensors(bundle.index, errors, index_is_whole=not lost_blocks)
         index, sources = regroup(bundle, _sound_rows(bundle.index, lost))
         if not len(index):

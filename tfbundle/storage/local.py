@@ -128,7 +128,7 @@ class LocalStorage:
         """Return device, number, size and modification time of the file at ``path``; None if there is none."""
         try:
             return _identity(os.stat(path))
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a NUL in the path
             return None
 
     def is_directory(self, path: str) -> bool:
@@ -139,7 +139,7 @@ class LocalStorage:
         """Tell whether two paths lead to the same existing file, by whatever links."""
         try:
             return os.path.samefile(left, right)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
             return False
 
     def list_directory(self, path: str) -> list[str]:
