@@ -111,8 +111,8 @@ def _has_more(extents: tuple[int, ...], shape: tuple[int, ...]) -> bool:
     return len(extents) > len(shape)
 
 
-def _is_odd(number: int) -> bool:
-    return number > 33
+def _is_no_constant(node: Any, num_elements: int) -> bool:
+    return bool(node.op != "Const")
 
 
 BUGS = [
@@ -147,11 +147,7 @@ BUGS = [
     Planted("bundle", "a mean of one more", "tfbundle.casting.mean.Mean.finish", _of_one_more),
     Planted("graph", "shortened paths", "tests.fuzz.graph.nearest_paths", _rejoined),
     Planted(
-        "graph",
-        "a crash on odd dtypes",
-        "tfbundle.format.meta_graph.data_type",
-        _crash(_is_odd),
-        2000,
+        "graph", "a crash on no constant", "tfbundle.format.meta_graph.string_constant", _crash(_is_no_constant), 1000
     ),
 ]
 
