@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tfbundle.audit.diff import diff as diff
     from tfbundle.audit.differences import DiffOptions as DiffOptions
     from tfbundle.audit.differences import DiffReport as DiffReport
+    from tfbundle.audit.finish import FinishReport as FinishReport
+    from tfbundle.audit.finish import finish as finish
     from tfbundle.audit.verify import VerifyReport as VerifyReport
     from tfbundle.audit.verify import verify as verify
     from tfbundle.blending.average import AverageReport as AverageReport
@@ -74,6 +76,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "audit.diff": ("diff",),
     "audit.differences": ("DiffOptions", "DiffReport"),
+    "audit.finish": ("FinishReport", "finish"),
     "audit.verify": ("VerifyReport", "verify"),
     "blending.average": ("AverageReport", "average"),
     "blending.replace": ("ReplaceReport", "replace_tensor"),

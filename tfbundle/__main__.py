@@ -1,8 +1,6 @@
 """``python -m tfbundle``."""
 
-import sys
-
-from tfbundle.cli import main
+from tfbundle.cli import run_process
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process()

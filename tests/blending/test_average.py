@@ -415,7 +415,8 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     sources = save_models(tmp_path)
     before = files_of(tmp_path)
     report = average(sources, tmp_path / "out" / "m", options=RunOptions(dry_run=True))
-    assert (report.dry_run, report.num_averaged, report.num_tensors, report.notes) == (True, 20, 24, ())
+    assert (report.dry_run, report.num_averaged, report.num_tensors) == (True, 20, 24)
+    assert [note.split(";")[0] for note in report.notes] == [f"room needed: {report.nbytes} B"]
     assert report.nbytes == sum(info.nbytes for info in tfbundle.open(sources[0]).entries.values())
     assert files_of(tmp_path) == before
 

@@ -12,7 +12,7 @@ from tfbundle.blending.blend import Blend, Difference
 from tfbundle.blending.lanes import Lane
 from tfbundle.blending.placement import place_payloads
 from tfbundle.sstable.checksum import mask_crc32c
-from tfbundle.storage.local import LocalStage
+from tfbundle.storage.local_stage import LocalStage
 
 
 class Counter:

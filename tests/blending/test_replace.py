@@ -35,7 +35,7 @@ from tfbundle import (
     UnsupportedError,
     replace_tensor,
 )
-from tfbundle.storage.local import LocalStage
+from tfbundle.storage.local_stage import LocalStage
 
 EXTRA = varint_field(99, 7)
 HEADER_EXTRA = varint_field(98, 1)

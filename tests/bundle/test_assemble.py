@@ -298,7 +298,7 @@ class TestManyDimensions:
         return HandmadeBundle([whole, *rows]).write(tmp_path / "m")
 
     def test_no_array(self, prefix: str) -> None:
-        with pytest.raises(UnsupportedError, match="tensor 'w' of shape"):
+        with pytest.raises(UnsupportedError, match="tensor 'w' has 66 dimensions, an array at most"):
             tfbundle.load(prefix)
 
     def test_slices_are_joined_and_compared_all_the_same(self, prefix: str, tmp_path: Path) -> None:
@@ -310,11 +310,13 @@ class TestManyDimensions:
         assert tfbundle.diff(prefix, prefix).equal
         assert not tfbundle.diff(prefix, tmp_path / "h", options=DiffOptions(ignore_dtype=True)).values
 
-    @pytest.mark.parametrize("shape", [(1,) * 65, (0, 2**62, 2)])
-    def test_strings(self, tmp_path: Path, shape: tuple[int, ...]) -> None:
+    @pytest.mark.parametrize(
+        ("shape", "reason"), [((1,) * 65, "has 65 dimensions, an array at most"), ((0, 2**62, 2), "of shape")]
+    )
+    def test_strings(self, tmp_path: Path, shape: tuple[int, ...], reason: str) -> None:
         tensor = strings_tensor("s", [b"x"] * math.prod(shape))
         prefix = HandmadeBundle([replace(tensor, shape=shape)]).write(tmp_path / "m")
-        with pytest.raises(UnsupportedError, match="tensor 's' of shape"):
+        with pytest.raises(UnsupportedError, match=f"tensor 's' {reason}"):
             tfbundle.load(prefix)
 
 

@@ -267,6 +267,11 @@ class TestOtherFiles:
             find(tmp_path / "export")
         assert caught.value.path == files[1]
 
+    @pytest.mark.parametrize("name", ["export-00000-of-00002", "export-?????-of-00002"])
+    def test_v1_shards_of_which_there_is_none(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(BundleNotFoundError):
+            find(tmp_path / name)
+
     @pytest.mark.parametrize("data", [b"", b"short", os.urandom(500)])
     def test_any_other_file(self, tmp_path: Path, data: bytes) -> None:
         (tmp_path / "notes.txt").write_bytes(data)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.bundles import entry_of, shard_path, write_bundle, write_worked_example
+from tests.support.partitions import slice_key
 from tests.support.processes import run_script
 from tests.support.tables import WORKED_ROWS
 from tests.support.wire import bytes_field, entry_proto, shape_proto, varint_field
@@ -254,6 +256,29 @@ class TestValues:
             numpy_dtype.cache_clear()
         assert names == {"14": "bfloat16", "24": "float8_e5m2", "29": "int4", "31": "int2", "33": "float4_e2m1fn"}
 
+    @pytest.mark.parametrize(
+        ("dtype", "payload", "values"),
+        [
+            (1, struct.pack(">2f", 1.5, -2), [1.5, -2]),
+            (5, struct.pack(">2h", 1, -2), [1, -2]),
+            (8, struct.pack(">4f", 1, 2, 3, 4), [1 + 2j, 3 + 4j]),
+            (4, bytes([1, 255]), [1, 255]),
+        ],
+    )
+    def test_big_endian(self, prefix: str, dtype: int, payload: bytes, values: list[Any]) -> None:
+        header = varint_field(1, 1) + varint_field(2, 1) + bytes_field(3, varint_field(1, 1))
+        rows = {
+            b"pair": entry_of(dtype, shape_proto(2), payload),
+            b"second": entry_of(dtype, b"", payload[len(payload) // 2 :], len(payload)),
+        }
+        write_bundle(prefix, rows, [payload + payload[len(payload) // 2 :]], header)
+        with open_bundle(prefix) as bundle:
+            assert bundle["pair"].tolist() == values
+            assert bundle["second"].shape == ()
+            assert bundle["second"].item() == values[1]
+            assert bundle.read("pair", np.s_[1:]).tolist() == values[1:]
+            assert bundle["pair"].dtype == numpy_dtype(dtype)
+
 
 class TestStrings:
     @pytest.mark.parametrize("shape", [(), (1,), (2, 3), (3, 0), (0,)])
@@ -427,6 +452,12 @@ class TestDamage:
         assert caught.value.path == prefix + ".index"
         assert caught.value.part == "tensor 'bad'"
 
+    def test_damaged_entry_in_a_listing_names_its_file(self, prefix: str) -> None:
+        write_tensor(prefix, b"\xff", b"")
+        with pytest.raises(FormatError, match="BundleEntryProto not parseable") as caught:
+            open_bundle(prefix).list_tensors()
+        assert (caught.value.path, caught.value.part) == (f"{prefix}.index", "tensor 't'")
+
     def test_damaged_index_names_its_file(self, worked: str) -> None:
         os.truncate(worked + ".index", 100)
         with pytest.raises(FormatError, match="bad magic number") as caught:
@@ -447,6 +478,19 @@ class TestDamage:
         write_tensor(prefix, entry_proto(7, shape_proto(2**40), 2**40), b"tiny")
         with pytest.raises(TruncatedError):
             open_bundle(prefix)["t"]
+
+    def test_slices_larger_than_their_shard(self, prefix: str) -> None:
+        """Every one lies within it, so they share bytes; told before memory is allocated for the tensor."""
+        slices: list[tuple[int, int]] = [(0, 2), (2, 2)]
+        listed = b"".join(
+            bytes_field(7, bytes_field(1, (varint_field(1, start) if start else b"") + varint_field(2, length)))
+            for start, length in slices
+        )
+        payload = bytes(8)
+        rows = {slice_key(b"w", (extent,)): entry_of(1, shape_proto(2), payload) for extent in slices}
+        write_bundle(prefix, {**rows, b"w": varint_field(1, 1) + bytes_field(2, shape_proto(4)) + listed}, [payload])
+        with pytest.raises(FormatError, match=r"its slices take 16 bytes, their data files have 8$"):
+            open_bundle(prefix)["w"]
 
 
 class TestShards:
@@ -495,7 +539,7 @@ class TestUnsupported:
 
     def test_more_dimensions_than_numpy_has(self, prefix: str) -> None:
         write_tensor(prefix, entry_of(3, shape_proto(*[1] * 65), bytes(4)), bytes(4))
-        with pytest.raises(UnsupportedError, match="found 65"):
+        with pytest.raises(UnsupportedError, match="has 65 dimensions, an array at most"):
             open_bundle(prefix)["t"]
 
 
@@ -518,6 +562,27 @@ class TestPayload:
         with pytest.raises(TensorNotFoundError):
             open_bundle(worked).payload("w")
 
+    def test_partitioned_tensor_has_none(self, prefix: str) -> None:
+        write_partitioned(prefix)
+        with pytest.raises(UnsupportedError) as caught:
+            open_bundle(prefix).payload("w")
+        assert str(caught.value) == f"{prefix}: tensor 'w' is partitioned: each slice has bytes of its own"
+        assert open_bundle(prefix).check_payload("w") == 0
+
+    def test_strings_have_no_stream_of_numbers(self, prefix: str) -> None:
+        write_tensor(prefix, entry_proto(7, b"", len(HELLO), HELLO_CRC), HELLO)
+        with pytest.raises(UnsupportedError) as caught:
+            open_bundle(prefix).stream("t")
+        assert str(caught.value) == f"{prefix}: tensor 't' of dtype string holds no numbers"
+
+    def test_bytes_in_pieces(self, worked: str) -> None:
+        row = open_bundle(worked).open_row("v")
+        found = bytearray(8)
+        for start in (0, 3, 6):
+            row.read_into(memoryview(found)[start : start + 3])
+        row.finish()
+        assert found.hex() == "0000803f00000040"
+
 
 @pytest.mark.parametrize(
     "entry",
@@ -530,3 +595,32 @@ def test_every_failure_is_an_error_of_this_package(prefix: str, entry: bytes, pa
         open_bundle(prefix)["t"]
     with pytest.raises(BundleError):
         open_bundle(prefix).payload("t")
+
+
+class TestReplacedMeanwhile:
+    """A part of a tensor has no checksum of its own, so that nothing else would tell."""
+
+    def test_data_files_of_another_index_are_refused(self, tmp_path: Path) -> None:
+        prefix = str(tmp_path / "model")
+        save(prefix, {"w": np.zeros(8, np.float32)})
+        with open_bundle(prefix) as old:
+            save(prefix, {"w": np.ones(8, np.float32)}, if_exists="replace")
+            with pytest.raises(FormatError, match="the checkpoint was replaced while it was read") as caught:
+                old.read("w", where=np.s_[2:4])
+        assert caught.value.path == f"{prefix}.index"
+
+    def test_data_files_that_are_open_are_the_old_ones(self, tmp_path: Path) -> None:
+        prefix = str(tmp_path / "model")
+        save(prefix, {"w": np.zeros(8, np.float32)})
+        with open_bundle(prefix) as old:
+            assert old.read("w", where=np.s_[2:4]).tolist() == [0, 0]
+            save(prefix, {"w": np.ones(8, np.float32)}, if_exists="replace")
+            assert old["w"].tolist() == [0] * 8
+
+    def test_while_there_is_no_index(self, tmp_path: Path) -> None:
+        prefix = str(tmp_path / "model")
+        save(prefix, {"w": np.zeros(8, np.float32)})
+        with open_bundle(prefix) as old:
+            (tmp_path / "model.index").unlink()
+            with pytest.raises(FormatError, match="the checkpoint was replaced"):
+                old["w"]

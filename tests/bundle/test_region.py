@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tfbundle.bundle import region
-from tfbundle.bundle.region import read_region
+from tfbundle.bundle.region import read_box, read_region
 
 shapes = st.lists(st.integers(0, 6), max_size=4).map(tuple)
 steps = st.sampled_from([-7, -3, -2, -1, 1, 2, 3, 7])
@@ -151,3 +151,16 @@ def test_wide_steps_skip_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     source = Source(numbered((1000, 10)))
     read_region(source.read_into, (1000, 10), np.dtype("<i4"), slice(0, None, 500))
     assert source.reads == [(0, 40), (20000, 40)]
+
+
+def test_box() -> None:
+    array = numbered((4, 5, 6))
+    out = np.zeros((2, 3, 4), np.int32)
+    read_box(Source(array).read_into, array.shape, (1, 2, 0), out)
+    assert np.array_equal(out, array[1:3, 2:5, :4])
+
+
+def test_nothing_is_read_for_an_empty_box() -> None:
+    source = Source(numbered((4, 5)))
+    read_box(source.read_into, (4, 5), (4, 0), np.zeros((0, 5), np.int32))
+    assert source.reads == []

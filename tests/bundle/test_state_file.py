@@ -111,7 +111,7 @@ def test_bytes_that_are_no_text(folder: Path) -> None:
         get_checkpoint_state(folder)
 
 
-def test_file_that_is_far_too_large(folder: Path) -> None:
+def test_r13_file_that_is_far_too_large(folder: Path) -> None:
     write(folder, b"#" * ((1 << 20) + 1))
     with pytest.raises(FormatError, match="too many"):
         get_checkpoint_state(folder)
@@ -149,6 +149,26 @@ class TestOutside:
         write(folder, f'{NAME}: "{path}"')
         assert latest(folder) == f"{folder}/a-2"
         assert latest(folder, allow_outside=True) is None
+
+    def test_r13_link_to_another_directory_only_on_request(self, tf: Any, folder: Path) -> None:
+        (folder / "link").symlink_to(folder.parent / "beside")
+        (folder / "within").symlink_to("sub")
+        write(folder, f'{NAME}: "link/c-1"\n{ALL}: "within/b-1"\n{ALL}: "link/c-1"')
+        assert latest(folder) is None
+        assert latest(folder, allow_outside=True) == tf.train.latest_checkpoint(str(folder)) == f"{folder}/link/c-1"
+        inside = get_checkpoint_state(folder)
+        assert inside is not None
+        assert inside.all_paths == (f"{folder}/within/b-1", f"{folder}/c-1")
+
+    def test_r13_directory_that_is_a_link_itself(self, folder: Path) -> None:
+        write(folder, f'{NAME}: "sub/b-1"')
+        (folder.parent / "alias").symlink_to(folder)
+        assert latest(folder.parent / "alias") == f"{folder.parent}/alias/sub/b-1"
+
+    @pytest.mark.parametrize("path", ["a\\000b", "sub/a\\000/b", "\\000"])
+    def test_r13_nul(self, folder: Path, path: str) -> None:
+        write(folder, f'{NAME}: "{path}"')
+        assert latest(folder) is None
 
     def test_two_dots_in_a_name_are_no_parent(self, folder: Path) -> None:
         tfbundle.save(folder / "a..b", {"w": np.float32(1)})

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tfbundle
@@ -10,8 +13,10 @@ from tests.support.bundles import write_bundle
 from tests.support.handmade import HandmadeBundle, floats
 from tests.support.wire import bytes_field, varint_field
 from tfbundle import BundleExistsError
-from tfbundle.bundle.target import check_not_same
+from tfbundle.bundle.target import check_not_same, check_room, room_note, target_prefix
 from tfbundle.storage.local import LocalStorage
+
+STORAGE = LocalStorage()
 
 
 @pytest.fixture
@@ -44,6 +49,67 @@ def test_one_file_in_common_is_enough(source: str, tmp_path: Path, suffix: str, 
     link(source + suffix, str(tmp_path / "other") + suffix)
     with pytest.raises(BundleExistsError, match="the target is the source"):
         check(source, tmp_path / "other")
+
+
+@pytest.mark.parametrize("path", ["", ".index"])
+def test_target_prefix_of_nothing(path: str) -> None:
+    with pytest.raises(ValueError, match="target is empty"):
+        target_prefix(path, "src/model", STORAGE)
+    assert target_prefix("./", "src/model", STORAGE) == "./model"
+
+
+def test_target_prefix(tmp_path: Path) -> None:
+    directory = str(tmp_path)
+    assert target_prefix(directory, "src/model.ckpt-7", STORAGE) == os.path.join(directory, "model.ckpt-7")
+    assert target_prefix("new/", "src/model", STORAGE) == "new/model"
+    assert target_prefix("new/", "src/", STORAGE) == "new/"
+    assert target_prefix("new/half", "src/model", STORAGE) == "new/half"
+    assert target_prefix("new/half.index", "src/model", STORAGE) == "new/half"
+    assert target_prefix("new/half.data-00001-of-00003", "src/model", STORAGE) == "new/half"
+    assert target_prefix(Path("half-1.5"), "src/model", STORAGE) == "half-1.5"
+
+
+class TestRoom:
+    @pytest.fixture
+    def free(self, monkeypatch: pytest.MonkeyPatch) -> int:
+        monkeypatch.setattr(LocalStorage, "free_nbytes", lambda *_: 1000)
+        return 1000
+
+    def test_enough(self, free: int, tmp_path: Path) -> None:
+        check_room(str(tmp_path / "model"), free, STORAGE)
+        assert room_note(str(tmp_path / "model"), free, STORAGE) == "room needed: 1.0 kB; 1.0 kB free"
+
+    def test_not_enough(self, free: int, tmp_path: Path) -> None:
+        with pytest.raises(OSError, match=r"No space left on device: 1\.5 kB needed, 1\.0 kB free") as caught:
+            check_room(str(tmp_path / "model"), 1500, STORAGE)
+        assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path))
+        assert room_note(str(tmp_path / "model"), 1500, STORAGE) == "room needed: 1.5 kB; 1.0 kB free: not enough"
+
+    def test_not_known(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(LocalStorage, "free_nbytes", lambda *_: None)
+        check_room("model", 1 << 60, STORAGE)
+        assert room_note("model", 1500, STORAGE) == "room needed: 1.5 kB"
+
+    @pytest.mark.usefixtures("free")
+    def test_long_runs_do_not_start(self, tmp_path: Path) -> None:
+        """Nothing is read, written or left where the output cannot fit; a dry run says so."""
+        tensors = [floats("w", np.zeros(2000)), floats("v", [1])]
+        source = HandmadeBundle(tensors).write(tmp_path / "source")
+        other = HandmadeBundle([floats("u", np.zeros(2000))]).write(tmp_path / "other")
+        runs: list[Callable[..., object]] = [
+            lambda target, **how: tfbundle.halve(source, target, **how),
+            lambda target, **how: tfbundle.merge([source, other], target, **how),
+            lambda target, **how: tfbundle.average([source, source], target, **how),
+            lambda target, **how: tfbundle.salvage(source, target, **how),
+        ]
+        for run in runs:
+            with pytest.raises(OSError, match="No space left on device"):
+                run(tmp_path / "out" / "model")
+            report = run(tmp_path / "out" / "model", options=tfbundle.RunOptions(dry_run=True))
+            assert any(note.endswith(": not enough") for note in getattr(report, "notes"))  # noqa: B009
+        with pytest.raises(OSError, match="No space left on device"):
+            tfbundle.replace_tensor(source, "v", np.zeros(1, np.float32), output=tmp_path / "out" / "model")
+        assert not (tmp_path / "out").exists()
 
 
 def test_header_that_speaks_of_many_data_files_costs_one_look(

@@ -245,3 +245,77 @@ class TestDamage:
         with pytest.raises(FormatError, match="its files disagree") as caught:
             tfbundle.open(tmp_path / "v1")
         assert "v1-00001-of-00002" in str(caught.value)
+
+
+def v1_strings(*values: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the rows of a file with one tensor of strings, ``s``."""
+    tensor = bytes_field(1, b"s") + bytes_field(2, shape_proto(len(values))) + varint_field(3, 7)
+    tensor += bytes_field(4, bytes_field(1, b""))
+    proto = bytes_field(3, b"".join(bytes_field(8, value) for value in values))
+    data = bytes_field(1, b"s") + bytes_field(2, bytes_field(1, b"")) + proto
+    rows = [(b"", bytes_field(1, bytes_field(1, tensor) + bytes_field(2, varint_field(1, 1))))]
+    return [*rows, (slice_key(b"s", ((0, -1),)), bytes_field(2, data))]
+
+
+class TestOneTensor:
+    """Without slices, in files made by hand."""
+
+    def test_numbers(self, tmp_path: Path) -> None:
+        path = write_v1(tmp_path / "v1", [((0, 4), (0, 3))])
+        with tfbundle.open(path) as bundle:
+            assert np.array_equal(bundle["w"], WHOLE)
+            assert np.array_equal(bundle.read("w", np.s_[1:3, ::-1]), WHOLE[1:3, ::-1])
+            out = np.empty_like(WHOLE)
+            assert bundle.read("w", out=out) is out
+            assert np.array_equal(out, WHOLE)
+            assert bundle.check_payload("w") == WHOLE.nbytes
+            with pytest.raises(UnsupportedError, match=r"^tensor 'w' has no payload of its own in a V1 checkpoint$"):
+                bundle.payload("w")
+
+    def test_bytes_in_pieces(self, tmp_path: Path) -> None:
+        with tfbundle.open(write_v1(tmp_path / "v1", [((0, 4), (0, 3))])) as bundle:
+            row = bundle.open_row("w")
+            found = bytearray(WHOLE.nbytes)
+            for start in range(0, len(found), 7):
+                row.read_into(memoryview(found)[start : start + 7])
+            row.finish()
+        assert bytes(found) == WHOLE.tobytes()
+        assert not row.swap
+
+    def test_part_of_several_slices(self, tmp_path: Path) -> None:
+        with tfbundle.open(write_v1(tmp_path / "v1", QUARTERS[::2], QUARTERS[1::2])) as bundle:
+            assert np.array_equal(bundle["w"], WHOLE)
+            assert np.array_equal(bundle.read("w", np.s_[1:3, 1:]), WHOLE[1:3, 1:])
+
+    def test_strings(self, tmp_path: Path) -> None:
+        (tmp_path / "v1").write_bytes(write_table(v1_strings(b"ab", b"")))
+        with tfbundle.open(tmp_path / "v1") as bundle:
+            assert bundle["s"].tolist() == [b"ab", b""]
+            assert bundle.read("s", 0).item() == b"ab"
+
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            (b"", "6 values in 4 bytes"),  # told before memory is allocated for the tensor
+            (bytes(20), r"5 values for shape \[2, 3\]"),
+            (bytes(23), "23 bytes are no whole number of values of 4 bytes"),
+        ],
+    )
+    def test_row_with_too_few_values(self, tmp_path: Path, values: bytes, message: str) -> None:
+        rows = dict(v1_rows([((0, 2), (0, 3)), ((2, 2), (0, 3))]))
+        rows[slice_key(b"w", ((2, 2), (0, 3)))] = bytes_field(
+            2, bytes_field(3, bytes_field(5, values) if values else b"")
+        )
+        (tmp_path / "v1").write_bytes(write_table(rows.items()))
+        with tfbundle.open(tmp_path / "v1") as bundle:
+            assert np.array_equal(bundle.read("w", np.s_[:2]), WHOLE[:2])
+            with pytest.raises(FormatError, match=f"tensor 'w', slice 2,2:0,3: {message}$") as caught:
+                bundle["w"]
+            assert caught.value.path == str(tmp_path / "v1")
+
+    def test_list_is_missing(self, tmp_path: Path) -> None:
+        (tmp_path / "v1").write_bytes(write_table(v1_rows(QUARTERS)[1:]))
+        with pytest.raises(FormatError) as caught:
+            tfbundle.open(tmp_path / "v1")
+        reason = "Failed to find the saved tensor slices at the beginning of the checkpoint file"
+        assert str(caught.value) == f"{tmp_path / 'v1'}: {reason}"

@@ -14,7 +14,8 @@ from tests.support.bundles import shard_path, write_worked_example
 from tests.support.tables import WORKED_DATA, WORKED_TABLE
 from tfbundle.bundle import writer as writer_module
 from tfbundle.bundle.reader import open_bundle
-from tfbundle.bundle.writer import IfExists, create_bundle, remove_stale_shards, save, target_prefix
+from tfbundle.bundle.target import IfExists
+from tfbundle.bundle.writer import create_bundle, save
 from tfbundle.errors import BundleExistsError, FormatError, UnsupportedError
 from tfbundle.format.dtypes import DATA_TYPES
 from tfbundle.storage.local import LocalStorage
@@ -363,32 +364,6 @@ class TestCommit:
         with pytest.raises(BundleExistsError), writer:
             pass
         assert files(tmp_path) == {"model.index": WORKED_TABLE, "model.data-00000-of-00001": WORKED_DATA}
-
-
-def test_stale_shards_go(prefix: str, tmp_path: Path) -> None:
-    keep = ["model.data-00000-of-00002", "model.data-00001-of-00002", "model.index", "model2.data-00000-of-00003"]
-    for name in [*keep, "model.data-00000-of-00001", "model.data-00002-of-00003"]:
-        (tmp_path / name).touch()
-    remove_stale_shards(prefix, 2, STORAGE)
-    assert sorted(files(tmp_path)) == sorted(keep)
-
-
-@pytest.mark.parametrize("path", ["", ".index"])
-def test_target_prefix_of_nothing(path: str) -> None:
-    with pytest.raises(ValueError, match="target is empty"):
-        target_prefix(path, "src/model", STORAGE)
-    assert target_prefix("./", "src/model", STORAGE) == "./model"
-
-
-def test_target_prefix(tmp_path: Path) -> None:
-    directory = str(tmp_path)
-    assert target_prefix(directory, "src/model.ckpt-7", STORAGE) == os.path.join(directory, "model.ckpt-7")
-    assert target_prefix("new/", "src/model", STORAGE) == "new/model"
-    assert target_prefix("new/", "src/", STORAGE) == "new/"
-    assert target_prefix("new/half", "src/model", STORAGE) == "new/half"
-    assert target_prefix("new/half.index", "src/model", STORAGE) == "new/half"
-    assert target_prefix("new/half.data-00001-of-00003", "src/model", STORAGE) == "new/half"
-    assert target_prefix(Path("half-1.5"), "src/model", STORAGE) == "half-1.5"
 
 
 @pytest.mark.parametrize(

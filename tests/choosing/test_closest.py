@@ -26,3 +26,12 @@ def test_of_many_names_the_closest_is_found_in_time() -> None:
     assert find_closest("modle/layer_77777/attention/kernel", names)[0] == "model/layer_77777/attention/kernel"
     assert find_closest("layer_77777/attention/kernel", names)[0] == "model/layer_77777/attention/kernel"
     assert time.perf_counter() - start < 20  # comparing all of them takes minutes
+
+
+def test_names_that_nobody_reads_are_not_compared() -> None:
+    """difflib takes minutes for two of these."""
+    letters = "".join(chr(0x4E00 + number * number % 5003) for number in range(1 << 18))
+    start = time.process_time()
+    assert find_closest(letters, [letters[1:], letters[::-1]]) == []
+    assert find_closest("dense/kernal", [letters, "dense/kernel" + letters, "dense/kernel"]) == ["dense/kernel"]
+    assert time.process_time() - start < 5

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 
@@ -312,3 +313,15 @@ def test_counts_in_the_corpus(path: str, num_state: int, num_other: int) -> None
         decisions = decide_dropping(bundle)
     actions = [decision.action for decision in decisions]
     assert (actions.count("drop"), len(actions) - actions.count("drop")) == (num_state, num_other)
+
+
+@pytest.mark.parametrize("variable", ["a/" * 300_000 + "w", "/" * 600_000, "w" * 600_000])
+def test_name_of_many_parts_takes_no_longer_than_one_of_many_letters(variable: str) -> None:
+    start = time.process_time()
+    assert find_optimizer_state({variable, f"{variable}/Adam"}) == {f"{variable}/Adam"}
+    assert find_optimizer_state({"v", f"{variable}/Adam"}) == set()
+    assert time.process_time() - start < 5
+
+
+def test_variable_may_stand_in_many_scopes() -> None:
+    assert find_optimizer_state({"w", "a/" * 30 + "w/Adam"}) == {"a/" * 30 + "w/Adam"}

@@ -27,7 +27,9 @@ def test_summary(tfbundle: Command, pair: list[Path], tmp_path: Path) -> None:
 def test_dry_run(tfbundle: Command, pair: list[Path], tmp_path: Path) -> None:
     before = files_of(tmp_path)
     found = tfbundle("merge", *pair, tmp_path / "both", "--dry-run")
-    assert found.output == f"would write {tmp_path / 'both'}: 2 tensors, 20 B in 2 shards, from 2 checkpoints\n"
+    verdict, note = found.output.splitlines()
+    assert verdict == f"would write {tmp_path / 'both'}: 2 tensors, 20 B in 2 shards, from 2 checkpoints"
+    assert note.startswith("note: room needed: 20 B; ")
     assert files_of(tmp_path) == before
 
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import pickle
+from typing import TextIO
 
 import pytest
 
+from tfbundle.cli.output import print_lines
 from tfbundle.cli.status import STATUS_HELP, explain_error, status_of
 from tfbundle.errors import (
     BundleExistsError,
@@ -66,6 +69,25 @@ def test_bugs_have_no_status(error: Exception) -> None:
 )
 def test_explanation(error: Exception, text: str) -> None:
     assert explain_error(error) == text
+
+
+def test_a_long_name_does_not_make_a_long_line() -> None:
+    text = explain_error(TensorNotFoundError("\x1b" * 1_000_000, remedy="--add adds it"))
+    assert text.startswith("Key \\x1b")
+    assert text.endswith("--add adds it")
+    assert "characters) …" in text
+    assert 10_000 <= len(text) < 10_100
+
+
+def test_output_is_named_where_printing_fails() -> None:
+    with pytest.raises(OSError, match="No space left") as caught, open("/dev/full", "w") as full:
+        print_lines_to(full)
+    assert explain_error(caught.value) == "standard output: No space left on device"
+
+
+def print_lines_to(full: TextIO) -> None:
+    with contextlib.redirect_stdout(full):
+        print_lines(["x" * 100_000])
 
 
 def test_help_tells_every_status() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from tests.support.commands import HOSTILE_NAMES, Command, write_hostile
 from tests.support.handmade import HandmadeBundle, flip, floats
+from tests.support.interrupted import killed_while_replacing
 from tests.support.partitions import Piece, partitioned_bundle
 
 
@@ -78,3 +79,50 @@ def test_every_line_names_its_tensor(tfbundle: Command, tmp_path: Path) -> None:
     (line,) = tfbundle("verify", source).output.splitlines()[1:]
     assert "tensor 'w', slice 1,1:0,3: Checksum does not match" in line
     assert line.count("tensor") == 1
+
+
+class TestFinish:
+    def test_publishes(self, tfbundle: Command, tmp_path: Path) -> None:
+        prefix = str(tmp_path / "model")
+        killed_while_replacing(prefix, 1)
+        tfbundle("verify", prefix).check_error(3, f"tfbundle verify --finish {prefix} publishes it")
+        found = tfbundle("verify", prefix, "--finish")
+        assert (found.status, found.errors) == (0, "")
+        first, *_, last = found.output.splitlines()
+        assert first == f"{prefix}: published what an interrupted run left"
+        assert last.startswith(f"{prefix}: sound: 2 tensors, 2 shards")
+
+    def test_removes(self, tfbundle: Command, source: str) -> None:
+        leftover = f"{source}.index.tmp-17-0a1b2c3d"
+        Path(leftover).touch()
+        found = tfbundle("verify", source)
+        assert found.status == 0
+        note = f"note: left behind by an interrupted run: {leftover}; tfbundle verify --finish {source} removes them"
+        assert found.output.splitlines()[1:] == [note]
+        assert tfbundle("verify", source, "--finish").output.splitlines()[0] == f"removed {leftover}"
+        assert tfbundle("verify", source, "--finish").output.splitlines()[0] == f"{source}: nothing to finish"
+
+    def test_json_and_quiet(self, tfbundle: Command, source: str) -> None:
+        Path(f"{source}.index.tmp-17-0a1b2c3d").touch()
+        assert len(tfbundle("verify", source, "--json").json["notes"]) == 1
+        found = tfbundle("verify", source, "--finish", "--json").json
+        assert found["finished"]["removed"] == [f"{source}.index.tmp-17-0a1b2c3d"]
+        assert found["ok"]
+        assert found["notes"] == []
+        assert tfbundle("verify", source, "--finish", "--quiet").output == ""
+
+    def test_names_are_escaped(self, tfbundle: Command, tmp_path: Path) -> None:
+        folder = tmp_path / "a\x1b[2J\nb"
+        folder.mkdir()
+        killed_while_replacing(str(folder / "model"), 0)
+        tfbundle("verify", str(folder / "model")).check_printable()
+        tfbundle("verify", "--finish", str(folder / "model")).check_printable()
+
+    def test_next_run_names_what_is_left(self, tfbundle: Command, source: str, tmp_path: Path) -> None:
+        prefix = str(tmp_path / "model")
+        killed_while_replacing(prefix, 1)
+        remedy = f"tfbundle verify --finish {prefix}"
+        tfbundle("halve", source, prefix).check_error(3, "exists already", f"{remedy} publishes it", "--force")
+        found = tfbundle("halve", source, prefix, "--force")
+        assert found.status == 0
+        assert f"{remedy} removes them" in found.output

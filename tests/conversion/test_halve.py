@@ -41,7 +41,7 @@ from tfbundle import (
     TruncatedError,
     halve,
 )
-from tfbundle.storage.local import LocalStagedFile
+from tfbundle.storage.local_stage import LocalStagedFile
 
 REPLACE = RunOptions(if_exists="replace")
 DRY = RunOptions(dry_run=True)

@@ -222,7 +222,8 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     pair = save_pair(tmp_path)
     before = files_of(tmp_path)
     report = merge(pair, tmp_path / "out" / "m", options=RunOptions(dry_run=True))
-    assert (report.num_shards, report.num_tensors, report.notes) == (2, 2, ())
+    assert (report.num_shards, report.num_tensors) == (2, 2)
+    assert [note.split(";")[0] for note in report.notes] == ["room needed: 20 B"]
     assert files_of(tmp_path) == before
     assert not (tmp_path / "out").exists()
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.tables import WORKED_ROWS
 from tests.support.wire import bytes_field, entry_proto, fixed32_field, shape_proto, varint_field
+from tfbundle.format import columns as columns_module
 from tfbundle.format.columns import EntryColumns, scan_entries
 from tfbundle.format.dtypes import DATA_TYPES, STRING, VARIANT
 from tfbundle.format.entries import BundleEntry, decode_any_entry, encode_entry
@@ -107,6 +110,12 @@ NOT_PLAIN = {
     "an unknown dtype": entry_proto(99, b"", 4),
     "a negative offset": entry_proto(3, b"", 4, 1, -1),
     "a dim larger than eight bytes hold": entry_proto(3, shape_proto(2**56), 2**58),
+    "a field of the shape that looks like a dim": entry_proto(3, bytes_field(4, b"\x08\x02"), 8),
+    "a dim that ends within the next": entry_proto(3, bytes.fromhex("120308021200"), 0),
+    "a dim longer than its size": entry_proto(3, bytes.fromhex("1203080200"), 8),
+    "more elements than the size says": entry_proto(4, shape_proto(2**53 + 1), 2**53),
+    "more elements than a number holds": entry_proto(4, shape_proto(2**32, 2**32), 0),
+    "more elements than a number holds, but for a zero": entry_proto(4, shape_proto(2**40, 2**40, 0), 0),
     "a shape that ends behind the entry": b"\x08\x03\x12\x04\x12",
     "a crc that is cut off": INT32_SCALAR[:-1],
 }
@@ -116,6 +125,34 @@ NOT_PLAIN = {
 def test_anything_else_is_left_to_protobuf(value: bytes) -> None:
     columns = scan_entries([FLOAT_PAIR, value, INT32_SCALAR])
     assert columns.plain.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("after", [b"\x18\x05", b"\x20\x05", b"\x28\x05", b"\x35\x05\x00\x00\x00", b"\x12\x00", b""])
+def test_bytes_of_the_next_entry_do_not_count(after: bytes) -> None:
+    values = [entry_proto(3, shape_proto(1), 4), after, entry_proto(20, b"", 0), after, INT32_SCALAR]
+    assert scan_entries(values).plain.tolist() == [True, False, True, False, True]
+
+
+def test_types_of_the_columns() -> None:
+    """Numbers of 54 bits and more are exact."""
+    columns = scan_entries([entry_proto(4, shape_proto(2**53 + 1), 2**53 + 1, 2**32 - 1, 2**55 + 1, 2**31 - 1)])
+    assert row_of(columns, 0) == (4, 2**31 - 1, 2**55 + 1, 2**53 + 1, 2**32 - 1)
+    types = [getattr(columns, field.name).dtype.name for field in fields(columns)]
+    assert types == ["uint8", "int32", "int64", "int64", "uint32", "int32", "bool"]
+
+
+def test_copy_is_filled_by_itself() -> None:
+    columns = scan_entries([b"", INT32_SCALAR])
+    copy = columns.copy()
+    copy.fill(0, BundleEntry(dtype=3, shard_id=2, offset=8, size=4, crc32c=9))
+    assert row_of(columns, 0) == (0, 0, 0, 0, 0)
+    assert row_of(copy, 1) == row_of(columns, 1)
+
+
+def test_rows_of_many_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns_module, "_CHUNK_ROWS", 3)
+    columns = scan_entries([entry_proto(3, b"", 4, 5, 4 * row) for row in range(11)])
+    assert columns.offset.tolist() == list(range(0, 44, 4))
 
 
 def test_more_rows_than_fit_in_a_chunk() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,8 @@ from tests.support.requirements import tensorflow, tensorflow_module
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.dtypes import (
     DATA_TYPES,
+    ELEMENT_NBYTES,
+    SWAP_NBYTES,
     data_type,
     data_type_of,
     dtype_name,
@@ -170,13 +173,14 @@ def test_text_and_objects_are_strings(code: str) -> None:
 
 @pytest.mark.parametrize("code", ["M8[s]", "m8[s]", "V4", "i4,f4", "g"])
 def test_types_that_tensorflow_lacks(code: str) -> None:
-    with pytest.raises(UnsupportedError, match="no counterpart in TensorFlow"):
+    message = f"numpy dtype {np.dtype(code)} has no counterpart in TensorFlow"
+    with pytest.raises(UnsupportedError, match=f"^{re.escape(message)}$"):
         data_type_of(np.dtype(code))
 
 
 @pytest.mark.parametrize("number", [0, -1, 34, 999])
 def test_unknown_numbers(number: int) -> None:
-    with pytest.raises(FormatError, match=f"unknown dtype {number}"):
+    with pytest.raises(FormatError, match=f"^unknown dtype {number}, expected 1 to 33$"):
         data_type(number)
     with pytest.raises(FormatError):
         numpy_dtype(number)
@@ -185,7 +189,7 @@ def test_unknown_numbers(number: int) -> None:
 
 @pytest.mark.parametrize("number", [101, 119, 133])
 def test_reference_types(number: int) -> None:
-    with pytest.raises(FormatError, match=f"reference dtype {number}"):
+    with pytest.raises(FormatError, match=f"^reference dtype {number}, expected 1 to 33$"):
         data_type(number)
 
 
@@ -197,5 +201,24 @@ def test_types_without_numbers_have_no_numpy_dtype(number: int) -> None:
 
 @pytest.mark.parametrize("name", ["", "float", "half", "Float32", "float31"])
 def test_unknown_names(name: str) -> None:
-    with pytest.raises(UnsupportedError, match="no dtype is called"):
+    message = f"^no dtype is called {name!r}; known are float32, float64, int32, .*, uint2, float4_e2m1fn$"
+    with pytest.raises(UnsupportedError, match=message):
         named_data_type(name)
+
+
+@pytest.mark.parametrize("dtype", DATA_TYPES.values(), ids=lambda dtype: dtype.name)
+def test_names(dtype: Any) -> None:
+    assert dtype_name(dtype.number) == dtype.name
+    assert named_data_type(dtype.name) is data_type(dtype.number) is dtype
+
+
+def test_used_bits() -> None:
+    narrow = {dtype.name: dtype.bits for dtype in DATA_TYPES.values() if dtype.bits != 8}
+    assert narrow == {"int4": 4, "uint4": 4, "int2": 2, "uint2": 2, "float4_e2m1fn": 4}
+
+
+def test_columns_of_widths() -> None:
+    assert len(ELEMENT_NBYTES) == len(SWAP_NBYTES) == 256
+    for number in range(256):
+        nbytes, swap = WIDTHS[dtype_name(number)] if number in DATA_TYPES else (0, 1)
+        assert (ELEMENT_NBYTES[number], SWAP_NBYTES[number]) == (nbytes, swap)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.wire import entry_proto, shape_proto
+from tests.support.wire import bytes_field, entry_proto, shape_proto, varint_field
 from tfbundle.errors import FormatError, TruncatedError
 from tfbundle.format.entries import BundleHeader
 from tfbundle.format.extents import (
@@ -85,6 +85,52 @@ def test_places_are_checked_one_by_one(places: list[Place], shard_nbytes: list[i
         assert isinstance(caught.value, TruncatedError) == (places[outside[0]][0] < len(shard_nbytes))
     else:
         assert caught.value.reason == describe_overlap(index, *overlaps[0])
+
+
+def refusal(index: BundleIndex, shard_nbytes: list[int]) -> FormatError:
+    with pytest.raises(FormatError) as caught:
+        check_places(index, sort_by_place(index.columns), shard_nbytes)
+    return caught.value
+
+
+def test_payloads_up_to_the_last_byte() -> None:
+    index = make_index([(1, 4, 6), (0, 2, 8), (1, 99, 0)])
+    check_places(index, sort_by_place(index.columns), [10, 10])
+
+
+def test_payload_outside_its_shard() -> None:
+    error = refusal(make_index([(0, 0, 10), (1, 3, 8)]), [10, 10])
+    assert isinstance(error, TruncatedError)
+    assert str(error) == (
+        "tensor '001': Read less bytes than requested: payload ends at 11, shard 1 at 10: a partial copy, "
+        "or a shard of another checkpoint"
+    )
+    assert error.path == ""
+
+
+@pytest.mark.parametrize("shard", [2, 3, 2**31 - 1])
+@pytest.mark.parametrize("nbytes", [0, 1, 4])
+def test_shard_that_does_not_exist(shard: int, nbytes: int) -> None:
+    error = refusal(make_index([(0, 0, 10), (shard, 0, nbytes)]), [10, 99])
+    assert error.args == (f"lies in shard {shard} of 2", "", "tensor '001'", None)
+
+
+def test_payloads_that_share_bytes() -> None:
+    error = refusal(make_index([(0, 20, 10), (0, 5, 10), (0, 9, 3)]), [100])
+    assert error.args == (
+        "payload starts at 9, within that of tensor '001', 10 bytes from 5 on",
+        "",
+        "tensor '002'",
+        None,
+    )
+
+
+def test_whole_entry_of_a_partitioned_tensor_has_no_place() -> None:
+    """Numbers that stand there may be anything, as its slices have the payloads."""
+    whole = entry_proto(4, shape_proto(2), 50, 0, 70, 9) + bytes_field(7, bytes_field(1, varint_field(2, 2)))
+    rows = {b"\0w": entry_proto(4, shape_proto(2), 2), b"w": whole}
+    index = BundleIndex(BundleHeader(1), rows)
+    check_places(index, sort_by_place(index.columns), [2])
 
 
 def test_offset_near_the_largest_number() -> None:

@@ -4,7 +4,16 @@ import pytest
 
 from tests.support.graphs import call, function, meta_graph, node, strings, value
 from tfbundle.errors import FormatError
-from tfbundle.format.graph import Graph, Scope, attribute, data_inputs, find_output, follow, string_constant
+from tfbundle.format.graph import (
+    Graph,
+    Scope,
+    attribute,
+    data_inputs,
+    find_output,
+    follow,
+    input_output,
+    string_constant,
+)
 
 
 def names_needed(graph: Graph, start: str) -> list[str]:
@@ -22,7 +31,7 @@ def test_needed_nodes() -> None:
     assert names_needed(graph, "a") == ["a", "b", "c"]
     assert names_needed(graph, "a:0") == ["a", "b", "c"]
     assert names_needed(graph, "c") == ["c"]
-    with pytest.raises(FormatError, match="node 'lost' is needed"):
+    with pytest.raises(FormatError, match=r"^node 'lost' is needed, which the graph does not have$"):
         names_needed(graph, "d")
 
 
@@ -35,6 +44,26 @@ def test_function_is_entered_once() -> None:
     functions.append(function("f60", [], [node("end", "NoOp")]))
     graph = Graph(meta_graph([call("start", "f0")], functions=functions).graph_def)
     assert names_needed(graph, "start") == ["end", *["left"] * 60, *["right"] * 60, "start"]
+
+
+def test_what_a_call_reads_is_needed_too() -> None:
+    functions = [function("f", ["x"], [node("inner", "NoOp", "x")])]
+    nodes = [call("start", "f", "read", "^before"), node("read", "NoOp", "far"), node("before", "NoOp")]
+    graph = Graph(meta_graph([*nodes, node("far", "NoOp")], functions=functions).graph_def)
+    assert names_needed(graph, "start") == ["before", "far", "inner", "read", "start"]
+
+
+def test_input_that_is_not_there() -> None:
+    reader = node("a", "Assign", "^b", "c")
+    scope = Scope([reader, node("c", "NoOp")])
+    assert input_output(scope, reader, 0).node.name == "c"
+    with pytest.raises(FormatError, match=r"^node 'a': Assign has 1 inputs, expected at least 2$"):
+        input_output(scope, reader, 1)
+
+
+def test_two_nodes_of_one_name() -> None:
+    with pytest.raises(FormatError, match=r"^node 'a': two nodes have this name$"):
+        Scope([node("a", "NoOp"), node("b", "NoOp"), node("a", "NoOp")])
 
 
 def test_arguments_that_are_passed_down_far() -> None:
@@ -57,7 +86,7 @@ def test_references(reference: str, number: int) -> None:
 
 @pytest.mark.parametrize("reference", ["a:", "a:x", "a:-1", "a:0x1", "a:\u0663", "a:1:list", "a:9999999999"])
 def test_references_to_no_output(reference: str) -> None:
-    with pytest.raises(FormatError, match="names no output"):
+    with pytest.raises(FormatError, match=f"^node 'a': {reference!r} names no output of a node$"):
         find_output(Scope([node("a", "NoOp")]), reference)
 
 
@@ -70,7 +99,7 @@ def test_follow() -> None:
     scope = Scope([*chain, node("n31", "Cast", "end:2"), node("end", "Const")])
     origin, passed = follow(find_output(scope, "n1"), ("Identity", "Cast"))
     assert (origin.node.name, origin.number, passed) == ("end", 2, {"Identity", "Cast"})
-    with pytest.raises(FormatError, match="node 'n0': its value passes through more than 32 nodes"):
+    with pytest.raises(FormatError, match=r"^node 'n0': its value passes through more than 32 nodes"):
         follow(find_output(scope, "n0"), ("Identity", "Cast"))
     origin, passed = follow(find_output(scope, "n0"), ("Identity",))
     assert (origin.node.name, passed) == ("n31", {"Identity"})
@@ -80,7 +109,7 @@ def test_attribute_of_a_missing_name_is_not_made() -> None:
     found = node("a", "NoOp", there=value(type=1))
     assert attribute(found, "there", "type") == 1
     for name, kind in (("lost", "type"), ("there", "s")):
-        with pytest.raises(FormatError, match=f"node 'a': NoOp has no attribute {name!r} of the kind {kind!r}"):
+        with pytest.raises(FormatError, match=f"^node 'a': NoOp has no attribute {name!r} of the kind {kind!r}$"):
             attribute(found, name, kind)
     assert list(found.attr) == ["there"]
 
@@ -90,5 +119,6 @@ def test_string_constants() -> None:
     assert string_constant(strings("c", [b"a"], [3]), 3) == [b"a", b"a", b"a"]
     assert string_constant(strings("c", [b"a"], []), 1) == [b"a"]
     assert string_constant(strings("c", []), 0) == []
-    with pytest.raises(FormatError, match=r"shape \[\] instead of 2"):
+    assert string_constant(strings("c", [b"a", b"b"], [4]), 4) == [b"a", b"b", b"b", b"b"]
+    with pytest.raises(FormatError, match=r"^node 'c': dtype 7 and shape \[\] instead of 2 strings$"):
         string_constant(strings("c", [b"a"], []), 2)

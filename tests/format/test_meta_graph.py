@@ -96,6 +96,10 @@ def test_empty_shape_of_the_old_operation_says_nothing(op: str, expected: tuple[
     assert decode(change("w", variable("w", FLOAT, (), op)))["w"] == Wanted("float32", expected)
 
 
+def test_empty_variable_has_a_shape() -> None:
+    assert decode(change("w", variable("w", FLOAT, (0, 3))))["w"] == Wanted("float32", (0, 3))
+
+
 @pytest.mark.parametrize("sizes", [None, (2, -1)])
 def test_shapes_that_are_not_known(sizes: tuple[int, ...] | None) -> None:
     assert decode(change("w", variable("w", FLOAT, sizes)))["w"] == Wanted("float32", None)
@@ -106,8 +110,44 @@ def test_value_that_is_assigned_twice() -> None:
     nodes = [*change("all", node("all", "NoOp", "^assign", "^assign_1", "^again")), *twice]
     assert decode(nodes) == SMALL
     twice[0] = variable("copy", FLOAT, (3, 2))
-    with pytest.raises(FormatError, match=r"tensor 'w': wanted with two shapes: \[2, 3\] and \[3, 2\]|\[3, 2\] and"):
+    with pytest.raises(FormatError, match=r"^tensor 'w': wanted with two shapes: \[[23], [23]\] and \[[23], [23]\]$"):
         decode([*change("all", node("all", "NoOp", "^assign", "^assign_1", "^again")), *twice])
+
+
+def test_variable_of_another_shape_than_what_is_restored() -> None:
+    """A reshape on the way leaves the shape in the checkpoint open."""
+    nodes = change("assign", node("reshape", "Reshape", "restore"), node("assign", "Assign", "w", "reshape"))
+    assert decode(nodes)["w"] == Wanted("float32", None)
+
+
+def test_assignment_to_what_is_no_variable() -> None:
+    assert decode(change("w", node("w", "Placeholder")))["w"] == Wanted("float32", None)
+
+
+def test_assignment_of_what_was_not_restored() -> None:
+    more = [variable("step", INT64, (7,)), node("zero", "Const"), node("reset", "Assign", "step", "zero")]
+    nodes = change("all", node("all", "NoOp", "^assign", "^assign_1", "^reset"))
+    assert decode([*nodes, *more]) == SMALL
+
+
+def test_operations_of_old_graphs() -> None:
+    """They restore one tensor each, and have no list of dtypes."""
+    nodes = [
+        file_name(),
+        strings("name_w", [b"w"]),
+        strings("name_v", [b"v"], []),
+        strings("part", [b"4 3 0,2:-"], []),
+        node("part_again", "Identity", "part"),
+        node("whole", "Restore", "file", "name_w", dt=value(type=FLOAT)),
+        node("some", "RestoreSlice", "file", "name_v", "part_again", dt=value(type=HALF)),
+        variable("w", FLOAT, (2,)),
+        node("assign", "Assign", "w", "whole"),
+        node("all", "NoOp", "^assign", "^some"),
+    ]
+    assert decode(nodes) == {"v": Wanted("float16", (4, 3), (((0, 2), (0, -1)),)), "w": Wanted("float32", (2,))}
+    nodes[5] = node("whole", "Restore", "file", "name_w")
+    with pytest.raises(FormatError, match=r"^node 'whole': Restore has no attribute 'dt' of the kind 'type'$"):
+        decode(nodes)
 
 
 def test_reference_dtype_is_that_of_the_values() -> None:
@@ -155,17 +195,17 @@ class TestFunctions:
         assert decode(self.nodes("file", "p", "q"), functions=functions) == BY_FUNCTION
 
     def test_missing_function(self) -> None:
-        with pytest.raises(FormatError, match="node 'all': calls the function 'f', which the graph does not have"):
+        with pytest.raises(FormatError, match=r"^node 'all': calls the function 'f', which the graph does not have$"):
             decode(self.nodes("file", "p", "q"))
 
     def test_wrong_number_of_arguments(self) -> None:
         functions = [function("f", ["prefix", "first", "second"], self.body())]
-        with pytest.raises(FormatError, match="node 'all': 'f' takes 3 arguments, 2 are passed"):
+        with pytest.raises(FormatError, match=r"^node 'all': 'f' takes 3 arguments, 2 are passed$"):
             decode(self.nodes("file", "p", "^q"), functions=functions)
 
     def test_two_functions_of_one_name(self) -> None:
         functions = [function("f", ["prefix"], []), function("f", ["prefix"], [])]
-        with pytest.raises(FormatError, match="two functions have the same name"):
+        with pytest.raises(FormatError, match=r"^two functions have the same name$"):
             decode(self.nodes("file"), functions=functions)
 
 
@@ -205,21 +245,44 @@ class TestWithoutSaver:
     @pytest.mark.parametrize(
         ("fields", "message"),
         [
-            ({"full_shape": [4], "var_offset": [2], "var_shape": [3]}, "node 'w': Extent in dimension 0 out of bounds"),
-            ({"full_shape": [4], "var_offset": [2], "var_shape": []}, "node 'w': its part has different ranks"),
-            ({"full_shape": [4, 4], "var_offset": [2], "var_shape": [3]}, "node 'w': Mismatching ranks"),
+            (
+                {"full_shape": [4], "var_offset": [2], "var_shape": [3]},
+                r"node 'w': Extent in dimension 0 out of bounds: shape = \[4\], slice = 2,3",
+            ),
+            (
+                {"full_shape": [4], "var_offset": [2], "var_shape": []},
+                "node 'w': its part has different ranks for place and shape",
+            ),
+            (
+                {"full_shape": [4, 4], "var_offset": [2], "var_shape": [3]},
+                r"node 'w': Mismatching ranks: shape = \[4, 4\], slice = 2,3",
+            ),
         ],
     )
     def test_parts_that_do_not_fit(self, fields: dict[str, list[int]], message: str) -> None:
-        with pytest.raises(FormatError, match=message):
+        with pytest.raises(FormatError, match=f"^{message}$"):
             self.collected(self.part(full_name="all", **fields))
 
     @pytest.mark.parametrize(
-        ("name", "message"), [("c", "node 'c': Const is no variable"), ("x:0", "node 'x' is needed"), ("", "node ''")]
+        ("name", "message"),
+        [
+            ("c", "node 'c': Const is no variable"),
+            ("x:0", "node 'x' is needed, which the graph does not have"),
+            ("", "node '' is needed, which the graph does not have"),
+        ],
     )
     def test_collection_that_names_no_variable(self, name: str, message: str) -> None:
-        with pytest.raises(FormatError, match=message):
+        with pytest.raises(FormatError, match=f"^{message}$"):
             self.collected(message_class("VariableDef")(variable_name=name))
+
+    def test_variable_without_dtype(self) -> None:
+        message = "^node 'v': VariableV2 has no attribute 'dtype' of the kind 'type'$"
+        with pytest.raises(FormatError, match=message):
+            decode([node("v", "VariableV2", shape=value(shape=shape_of([2])))], restore_op="")
+
+    def test_variable_of_an_unknown_dtype(self) -> None:
+        with pytest.raises(FormatError, match=r"^node 'v': unknown dtype 77, expected 1 to 33$"):
+            decode([variable("v", 77, (2,))], restore_op="")
 
 
 def circle(length: int) -> list[Any]:
@@ -228,45 +291,70 @@ def circle(length: int) -> list[Any]:
 
 DAMAGED: dict[str, tuple[list[Any], str]] = {
     "no saver's operation": (change("all"), "node 'all' is needed, which the graph does not have"),
-    "no assignment": (change("assign"), "node 'assign' is needed"),
-    "no variable": (change("w"), "node 'w' is needed"),
-    "no names": (change("names"), "node 'names' is needed"),
+    "no assignment": (change("assign"), "node 'assign' is needed, which the graph does not have"),
+    "no variable": (change("w"), "node 'w' is needed, which the graph does not have"),
+    "no names": (change("names"), "node 'names' is needed, which the graph does not have"),
     "two nodes of one name": ([*small_graph(), node("w", "NoOp")], "node 'w': two nodes have this name"),
-    "names that are no constant": (change("names", node("names", "Placeholder")), "node 'names': Placeholder instead"),
+    "names that are no constant": (
+        change("names", node("names", "Placeholder")),
+        "node 'names': Placeholder instead of a constant with 2 strings",
+    ),
     "names of another dtype": (
         change("names", strings("names", [], [2], FLOAT)),
-        "node 'names': dtype 1 and shape .2. instead of 2 strings",
+        r"node 'names': dtype 1 and shape \[2\] instead of 2 strings",
     ),
-    "too few names": (change("names", strings("names", [b"w"])), r"shape \[1\] instead of 2 strings"),
-    "a matrix of names": (change("names", strings("names", [b"w", b"v"], [2, 1])), r"shape \[2, 1\] instead of 2"),
-    "more values than elements": (change("names", strings("names", [b"w"] * 3, [2])), "3 values for 2 elements"),
+    "too few names": (
+        change("names", strings("names", [b"w"])),
+        r"node 'names': dtype 7 and shape \[1\] instead of 2 strings",
+    ),
+    "a matrix of names": (
+        change("names", strings("names", [b"w", b"v"], [2, 1])),
+        r"node 'names': dtype 7 and shape \[2, 1\] instead of 2 strings",
+    ),
+    "more values than elements": (
+        change("names", strings("names", [b"w"] * 3, [2])),
+        "node 'names': 3 values for 2 elements",
+    ),
     "names and parts from one constant": (
         change("restore", restore("restore", FLOAT, HALF, parts="names")),
         "node 'restore': Need least two elements in shape_and_slice specification: w",
     ),
-    "constant without value": (change("names", node("names", "Const")), "node 'names': Const has no attribute 'value'"),
+    "constant without value": (
+        change("names", node("names", "Const")),
+        "node 'names': Const has no attribute 'value' of the kind 'tensor'",
+    ),
     "value of another kind": (
         change("names", node("names", "Const", value=value(type=1))),
-        "no attribute 'value' of the kind 'tensor'",
+        "node 'names': Const has no attribute 'value' of the kind 'tensor'",
     ),
     "no dtypes": (
         change("restore", node("restore", "RestoreV2", "file", "names", "parts")),
-        "node 'restore': RestoreV2 has no attribute 'dtypes'",
+        "node 'restore': RestoreV2 has no attribute 'dtypes' of the kind 'list'",
     ),
-    "fewer dtypes": (change("restore", restore("restore", FLOAT)), r"shape \[2\] instead of 1 strings"),
-    "no such dtype": (change("restore", restore("restore", FLOAT, 77)), "node 'restore': unknown dtype 77"),
-    "no dtype": (change("restore", restore("restore", FLOAT, 0)), "node 'restore': unknown dtype 0"),
+    "fewer dtypes": (
+        change("restore", restore("restore", FLOAT)),
+        r"node 'names': dtype 7 and shape \[2\] instead of 1 strings",
+    ),
+    "no such dtype": (
+        change("restore", restore("restore", FLOAT, 77)),
+        "node 'restore': unknown dtype 77, expected 1 to 33",
+    ),
+    "no dtype": (change("restore", restore("restore", FLOAT, 0)), "node 'restore': unknown dtype 0, expected 1 to 33"),
+    "the number before that of the first reference": (
+        change("restore", restore("restore", FLOAT, 100)),
+        "node 'restore': unknown dtype 100, expected 1 to 33",
+    ),
     "too few inputs": (
         change("restore", node("restore", "RestoreV2", "file", "names", "^parts", dtypes=types(FLOAT, HALF))),
         "node 'restore': RestoreV2 has 2 inputs, expected at least 3",
     ),
     "variable without shape": (
         change("w", node("w", "VariableV2", dtype=value(type=1))),
-        "node 'w': VariableV2 has no attribute 'shape'",
+        "node 'w': VariableV2 has no attribute 'shape' of the kind 'shape'",
     ),
     "no number of an output": (
         change("identity", node("identity", "Identity", "restore:x")),
-        "node 'restore': 'restore:x' names no output",
+        "node 'restore': 'restore:x' names no output of a node",
     ),
     "values in a circle": (
         [*change("identity", node("identity", "Identity", "c0")), *circle(3)],
@@ -290,7 +378,7 @@ DAMAGED: dict[str, tuple[list[Any], str]] = {
 @pytest.mark.parametrize("case", DAMAGED)
 def test_damaged_graph(case: str) -> None:
     nodes, message = DAMAGED[case]
-    with pytest.raises(FormatError, match=message):
+    with pytest.raises(FormatError, match=f"^{message}$"):
         decode(nodes)
 
 
@@ -304,21 +392,26 @@ def test_constant_that_two_nodes_share(order: tuple[str, ...]) -> None:
     nodes = change("all", node("all", "NoOp", *order))
     assert decode([*nodes, restore("other", FLOAT, HALF)]) == SMALL
     for dtypes in ((FLOAT,), (FLOAT, HALF, HALF)):
-        with pytest.raises(FormatError, match=f"node 'names': .* {len(dtypes)} (strings|tensors)"):
+        with pytest.raises(FormatError, match=f"^node 'names': .* {len(dtypes)} (strings|tensors)$"):
             decode([*nodes, restore("other", *dtypes)])
 
 
 def test_constants_as_bytes() -> None:
     tensor = message_class("TensorProto")(dtype=STRING, tensor_shape=shape_of([2]), tensor_content=b"\x01\x03wabc")
     assert decode(change("names", node("names", "Const", value=value(tensor=tensor)))).keys() == {"w", "abc"}
-    for content in (b"\x01", b"\x01\x03wab", b"\x01\x03wabcd", b"\xff" * 30, b"\x01\x83"):
+    for content in (b"\x01", b"\x01\x03wab", b"\x01\x03wabcd", b"\x01\x83"):
         tensor.tensor_content = content
-        with pytest.raises(FormatError, match="node '"):
+        with pytest.raises(FormatError, match=f"^node 'names': {len(content)} bytes do not hold 2 strings$"):
             decode(change("names", node("names", "Const", value=value(tensor=tensor))))
+    tensor.tensor_content = b"\xff" * 30
+    with pytest.raises(FormatError, match=r"^node 'restore': Parsed past limit: a varint of more than 10 bytes$"):
+        decode(change("names", node("names", "Const", value=value(tensor=tensor))))
 
 
 def test_saver_that_cannot_be_followed() -> None:
-    with pytest.raises(UnsupportedError, match=r"the saver's operation 'all' needs none of RestoreV2"):
+    with pytest.raises(
+        UnsupportedError, match=r"^the saver's operation 'all' needs none of RestoreV2, RestoreSlice, Restore$"
+    ):
         decode([node("all", "MyRestore", "^x"), variable("x", RESOURCE, ())])
 
 
@@ -332,7 +425,7 @@ def test_saver_that_cannot_be_followed() -> None:
     ],
 )
 def test_other_files(data: bytes, message: str) -> None:
-    with pytest.raises(FormatError, match=message):
+    with pytest.raises(FormatError, match=f"^{message}"):
         decode_meta_graph(data)
 
 
@@ -352,5 +445,5 @@ class TestSavedModels:
             decode_saved_model(self.encode(meta_graph(small_graph()), meta_graph(other)))
 
     def test_no_graph(self) -> None:
-        with pytest.raises(FormatError, match="not a SavedModel: no graph in it"):
+        with pytest.raises(FormatError, match=r"^not a SavedModel: no graph in it$"):
             decode_saved_model(b"\x08\x01")

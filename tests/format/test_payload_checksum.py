@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.tables import varint
-from tfbundle.errors import ChecksumError, FormatError
+from tfbundle.errors import ChecksumError, FormatError, UnsupportedError
 from tfbundle.format.dtypes import FLOAT32, STRING, VARIANT, DataType
-from tfbundle.format.payload_checksum import pack_sizes, payload_checksum
+from tfbundle.format.payload_checksum import StringChecksum, add_row_crcs, pack_sizes, payload_checksum
 from tfbundle.format.varints import decode_varints
 from tfbundle.sstable.checksum import crc32c, mask_crc32c
 
@@ -72,6 +72,13 @@ class TestNumbers:
         assert checksum.finish() == 0xE3069283
 
 
+def test_rows_of_a_window() -> None:
+    """The first row began in an earlier window, the last goes on in a later one; one between is empty."""
+    crcs = [7, crc32c(b"ab"), 0, 0, 0, 7]
+    add_row_crcs(memoryview(b"?cdefghi"), [1, 3, 3, 6, 8], 1, crcs)
+    assert crcs == [7, crc32c(b"abcd"), 0, crc32c(b"efg"), crc32c(b"hi"), 7]
+
+
 HELLO = bytes.fromhex("05 d9c69c43") + b"hello"
 FOUR = bytes.fromhex("010003c801 cdb3096d") + b"abcd" + b"x" * 200
 
@@ -110,8 +117,9 @@ class TestStrings:
     def test_error_about_the_sizes_tells_both_checksums(self) -> None:
         with pytest.raises(ChecksumError, match="The length checksum does not match") as caught:
             checksum_of(STRING, 1, [b"\x05" + struct.pack("<I", 0xC78AB0E5) + b"hello"])
-        assert caught.value.stored == 0xE3069283
-        assert caught.value.computed == crc32c(struct.pack("<I", 5))
+        assert caught.value.args == (
+            "The length checksum does not match", "", "", None, 0xE3069283, crc32c(struct.pack("<I", 5)),
+        )  # fmt: skip
 
     def test_damaged_contents_show_in_the_checksum(self) -> None:
         assert checksum_of(STRING, 1, [HELLO[:-1] + b"p"]) != checksum_of(STRING, 1, [HELLO])
@@ -122,8 +130,10 @@ class TestStrings:
             checksum_of(STRING, 4, [FOUR[:nbytes]])
 
     def test_payload_that_goes_on(self) -> None:
-        with pytest.raises(FormatError, match="1 bytes after its last string"):
+        with pytest.raises(FormatError, match=r"^string payload has 1 bytes after its last string$"):
             checksum_of(STRING, 1, [HELLO, b"!"])
+        with pytest.raises(FormatError, match=r"^string payload has 3 bytes after its last string$"):
+            checksum_of(STRING, 1, [HELLO + b"?!?"])
 
     def test_size_without_an_end(self) -> None:
         with pytest.raises(FormatError):
@@ -143,6 +153,49 @@ class TestStrings:
                 checksum.update(piece)  # which would fail if the lengths entered the checksum otherwise
             with pytest.raises(FormatError, match="String lengths longer than expected"):
                 checksum.finish()
+
+
+class TestBigEndianStrings:
+    """The sizes count as big-endian numbers, and their checksum is stored as one."""
+
+    @pytest.mark.parametrize("values", [[b"ab", b"", b"y" * 300], [b""], []])
+    @pytest.mark.parametrize("step", [1, 5, 1000])
+    def test_both_checksums(self, values: list[bytes], step: int) -> None:
+        little, little_crc = string_payload(values)
+        sizes = b"".join(varint(len(value)) for value in values)
+        crc = crc32c(b"".join(struct.pack(">I", len(value)) for value in values))
+        stored = struct.pack(">I", mask_crc32c(crc))
+        payload = sizes + stored + b"".join(values)
+        checksum = StringChecksum(len(values), "big")
+        for start in range(0, len(payload), step):
+            checksum.update(payload[start : start + step])
+        assert checksum.finish() == crc32c(b"".join(values), crc32c(stored, crc))
+        assert checksum.little_endian_crc == little_crc
+        assert checksum.sizes_nbytes == len(sizes)
+        assert checksum.little_endian_sizes_crc == little[len(sizes) : len(sizes) + 4]
+
+    def test_little_endian_bundle_tells_its_sizes_too(self) -> None:
+        checksum = StringChecksum(4, "little")
+        assert (checksum.sizes_nbytes, checksum.little_endian_sizes_crc, checksum.little_endian_crc) == (0, b"", 0)
+        for byte in FOUR:
+            checksum.update(bytes([byte]))
+        assert (checksum.sizes_nbytes, checksum.little_endian_sizes_crc.hex()) == (5, "cdb3096d")
+
+    def test_checksum_of_the_other_byte_order(self) -> None:
+        with pytest.raises(ChecksumError) as caught:
+            payload_checksum(STRING, 1, "big").update(HELLO)
+        crc = crc32c(struct.pack(">I", 5))
+        assert caught.value.computed == crc
+        assert mask_crc32c(caught.value.stored) == 0xD9C69C43
+
+    def test_sizes_of_eight_bytes(self) -> None:
+        assert pack_sizes([2, 2**32 + 5], "big").hex() == "00000002" + "0000000100000005"
+        assert pack_sizes([2, 3], "big").hex() == "00000002" + "00000003"
+
+    def test_no_bytes_at_all(self) -> None:
+        assert payload_checksum(STRING, 0, "big").finish() == 0
+        with pytest.raises(FormatError):
+            payload_checksum(STRING, 1, "big").finish()
 
 
 class TestVariants:
@@ -204,6 +257,32 @@ class TestVariants:
     def test_size_without_an_end(self) -> None:
         with pytest.raises(FormatError):
             checksum_of(VARIANT, 1, [b"\xff"] * 20)
+
+    def test_enormous_size_is_only_a_number(self) -> None:
+        with pytest.raises(FormatError, match=r"^variant payload ends with 2 elements missing$"):
+            checksum_of(VARIANT, 2, [varint(2**64 - 1) + b"short"])
+
+    def test_what_is_missing_or_too_much(self) -> None:
+        payload = variant_payload([b"ab"])[0]
+        with pytest.raises(FormatError, match=r"^variant payload ends with 1 elements missing$"):
+            checksum_of(VARIANT, 2, [payload])
+        with pytest.raises(FormatError, match=r"^variant payload ends with 2 elements missing$"):
+            checksum_of(VARIANT, 3, [payload])
+        with pytest.raises(FormatError, match=r"^variant payload has 3 bytes after its last element$"):
+            checksum_of(VARIANT, 1, [payload + b"abc"])
+
+    def test_error_tells_which_element_and_both_checksums(self) -> None:
+        payload = variant_payload([b"ab", b"cd", b"ef"])[0]
+        crc = crc32c(b"cd", crc32c(struct.pack("<Q", 2), variant_payload([b"ab"])[1]))
+        damaged = payload[:10] + struct.pack("<I", 0xC78AB0E5) + payload[14:]
+        with pytest.raises(ChecksumError) as caught:
+            checksum_of(VARIANT, 3, [damaged])
+        assert caught.value.args == ("The checksum after Variant 1 does not match", "", "", None, 0xE3069283, crc)
+
+    def test_no_big_endian_ones(self) -> None:
+        message = "^a variant tensor in a big-endian bundle, whose bytes nobody can interpret$"
+        with pytest.raises(UnsupportedError, match=message):
+            payload_checksum(VARIANT, 1, "big")
 
 
 class TestSizes:

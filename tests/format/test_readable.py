@@ -40,6 +40,8 @@ def test_bytes_that_are_no_text(data: bytes) -> None:
         ("\u2028\ufeff", r"\u2028\ufeff"),
         ("\U000e0001", r"\U000e0001"),
         ("\udcff", r"\xff"),
+        ("\udc80\udd00\udc7f", r"\x80\udd00\udc7f"),
+        ("é\n漢", r"é\n漢"),
         ("\ud800", r"\ud800"),
         ("é漢🙂", "é漢🙂"),
     ],

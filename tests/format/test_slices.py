@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from tests.support.partitions import Piece, partitions
 from tfbundle.errors import FormatError
+from tfbundle.format.disjoint import check_disjoint
 from tfbundle.format.slices import (
     Box,
     check_covered,
-    check_disjoint,
     format_slice,
     parse_shape_and_slice,
     resolve_slice,
@@ -44,7 +44,7 @@ def test_extents_print_as_in_tensorflow(extents: tuple[tuple[int, int], ...], te
     ],
 )
 def test_slices_that_do_not_fit(extents: tuple[tuple[int, int], ...], message: str) -> None:
-    with pytest.raises(FormatError, match=message):
+    with pytest.raises(FormatError, match=f"^{message}"):
         resolve_slice(extents, (4, 3))
 
 
@@ -76,6 +76,43 @@ def test_intersection_is_that_of_numpy(one: list[tuple[int, int]], data: st.Data
     assert (marks == 2).sum() == (both.num_elements if both else 0)
     if both:
         assert (marks[tuple(map(slice, both.starts, both.ends))] == 2).all()
+
+
+def test_box_within_another() -> None:
+    inner, outer = Box((3, 7), (2, 4)), Box((1, 5), (9, 9))
+    assert inner.within(outer) == (slice(2, 4), slice(2, 6))
+    whole = np.arange(400).reshape(20, 20)
+    part = whole[inner.starts[0] : inner.ends[0], inner.starts[1] : inner.ends[1]]
+    assert (whole[1:10, 5:14][inner.within(outer)] == part).all()
+
+
+def test_boxes_of_different_ranks_have_nothing_to_do_with_each_other() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        Box((0, 0), (2, 2)).within(Box((0,), (2,)))
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        [Box((), ()), Box((), ())],
+        [Box((0, 0), (2, 2)), Box((0, 5), (2, 0)), Box((1, 1), (2, 2))],  # an empty one between
+        [Box((0, 0), (9, 1)), Box((1, 1), (1, 1)), Box((2, 3), (1, 1)), Box((8, 0), (1, 1))],
+    ],
+)
+def test_overlap_behind_others(boxes: list[Box]) -> None:
+    with pytest.raises(FormatError, match=r"^Overlapping slices: existing slice"):
+        check_disjoint(boxes[::-1])
+
+
+def test_error_names_both_slices() -> None:
+    with pytest.raises(FormatError, match=r"^Overlapping slices: existing slice = 1,2:2,1, new slice = 0,2:0,3$"):
+        check_disjoint([Box((1, 2), (2, 1)), Box((0, 0), (2, 3))])
+    message = (
+        "^Does not have sufficient slices for partitioned tensor to restore in slice_spec: 0,4:1,2: "
+        "4 of 8 elements are stored$"
+    )
+    with pytest.raises(FormatError, match=message):
+        check_covered(Box((0, 1), (4, 2)), [Box((0, 0), (2, 9))])
 
 
 def test_empty_boxes_overlap_nothing() -> None:
@@ -116,7 +153,7 @@ def test_parsed_shape_and_slice(text: str, shape: tuple[int, ...], extents: tupl
     ],
 )
 def test_shapes_and_slices_of_another_form(text: str, message: str) -> None:
-    with pytest.raises(FormatError, match=message):
+    with pytest.raises(FormatError, match=f"^{message}"):
         parse_shape_and_slice(text)
 
 

@@ -60,19 +60,36 @@ def test_text_format(text: str) -> None:
     ],
 )
 def test_not_a_state_file(text: str) -> None:
-    with pytest.raises(FormatError, match="not a checkpoint state file"):
+    with pytest.raises(FormatError, match=r"^not a checkpoint state file: "):
         parse_state(text)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing", 'model_checkpoint_path: ""', 'all_model_checkpoint_paths: "a"'])
 def test_no_latest_checkpoint(text: str) -> None:
-    with pytest.raises(FormatError, match="Invalid checkpoint state"):
+    with pytest.raises(FormatError, match=r"^Invalid checkpoint state: model_checkpoint_path is empty$"):
         parse_state(text)
 
 
 @given(states)
 def test_round_trip(state: CheckpointState) -> None:
     assert parse_state(format_state(state)) == state
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        (
+            CheckpointState("a/2", ("a 1", "a/2")),
+            'model_checkpoint_path: "a/2"\nall_model_checkpoint_paths: "a 1"\nall_model_checkpoint_paths: "a/2"\n',
+        ),
+        (CheckpointState('"'), 'model_checkpoint_path: "\\""\n'),
+        (CheckpointState("a", ("\\",)), 'model_checkpoint_path: "a"\nall_model_checkpoint_paths: "\\\\"\n'),
+        (CheckpointState("a", (), (1.5,)), 'model_checkpoint_path: "a"\nall_model_checkpoint_timestamps: 1.5\n'),
+        (CheckpointState("a", (), (), 2.5), 'model_checkpoint_path: "a"\nlast_preserved_timestamp: 2.5\n'),
+    ],
+)
+def test_text_that_is_written(state: CheckpointState, text: str) -> None:
+    assert format_state(state) == text
 
 
 @given(st.text(max_size=80))

@@ -33,6 +33,15 @@ def test_checksum_of_a_known_payload() -> None:
     assert struct.pack("<I", mask_crc32c(crc)).hex() == "ece0c029"
 
 
+def test_big_endian_payload() -> None:
+    sizes_crc = crc32c(struct.pack(">2I", 5, 1))
+    stored = struct.pack(">I", mask_crc32c(sizes_crc))
+    payload = b"\x05\x01" + stored + b"hello!"
+    assert decode_strings(payload, 2, "big") == ([b"hello", b"!"], crc32c(b"hello!", crc32c(stored, sizes_crc)))
+    with pytest.raises(ChecksumError, match=r"^The length checksum does not match"):
+        decode_strings(payload, 2)
+
+
 def test_empty_string() -> None:
     assert len(encode_strings([b""])) == 5
     assert encode_strings([b""])[:1] == b"\0"

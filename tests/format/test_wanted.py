@@ -35,3 +35,9 @@ def test_empty_shape_is_a_shape() -> None:
 def test_two_dtypes() -> None:
     with pytest.raises(FormatError, match=r"^tensor 'w': wanted with two dtypes: int8 and string$"):
         unite_wanted([("w", Wanted("int8", None)), ("w", Wanted("string", None))])
+
+
+def test_error_has_no_path_yet() -> None:
+    with pytest.raises(FormatError) as caught:
+        unite_wanted([("w", Wanted("int8", None)), ("w", Wanted("string", None))])
+    assert (caught.value.path, caught.value.part) == ("", "tensor 'w'")

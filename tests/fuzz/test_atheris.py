@@ -9,14 +9,14 @@ import pytest
 from tests.fuzz.__main__ import prepare, run
 from tests.fuzz.target import Target
 from tests.fuzz.targets import all_targets
-from tests.support.requirements import fuzzer
+from tests.support.requirements import needs_module
 
 _SECONDS = 3
 
 
 @pytest.mark.parametrize("target", all_targets(), ids=lambda target: target.name)
 def test_a_few_seconds(target: Target, tmp_path: Path) -> None:
-    fuzzer()
+    needs_module("atheris")
     prepare(target, tmp_path)
     outcome = run(target, tmp_path, _SECONDS, "-seed=1")
     assert outcome.findings == [], outcome.log[-3000:]

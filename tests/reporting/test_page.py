@@ -146,7 +146,7 @@ def test_what_is_no_file_stays(tmp_path: Path) -> None:
 
 
 def test_file_of_another_kind_stays(tmp_path: Path) -> None:
-    path = tmp_path / "model.index"
+    path = tmp_path / "model.meta"
     for contents in (b"\0\0\x1a", b"<!doctype htm"):
         path.write_bytes(contents)
         for write in (check_place, lambda path: write_page(path, make_report([]))):
@@ -156,6 +156,15 @@ def test_file_of_another_kind_stays(tmp_path: Path) -> None:
     path.write_bytes(b"")  # as mktemp makes it
     write_page(str(path), make_report([]))
     assert path.read_bytes().startswith(b"<!doctype html>")
+
+
+@pytest.mark.parametrize("name", ["model.index", "MODEL.INDEX", "model.data-00000-of-00001", "checkpoint"])
+def test_r11_names_of_bundles_are_left_to_them(tmp_path: Path, name: str) -> None:
+    """Also where nothing is there yet, or an empty data file."""
+    for write in (check_place, lambda path: write_page(path, make_report([]))):
+        with pytest.raises(BundleExistsError, match="does not take the name"):
+            write(str(tmp_path / name))
+    assert os.listdir(tmp_path) == []
 
 
 def test_place_is_checked_without_a_trace(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfbundle.sstable.checksum import combine_crc32c, crc32c, mask_crc32c, unmask_crc32c
+from tfbundle.sstable.checksum import combine_crc32c, crc32c, mask_crc32c, mask_crc32c_array, unmask_crc32c
 
 WORDS = st.integers(0, 2**32 - 1)
 
@@ -34,6 +35,13 @@ def test_known_masks(crc: int, masked: int) -> None:
 def test_mask_and_unmask_are_inverse(word: int) -> None:
     assert unmask_crc32c(mask_crc32c(word)) == word
     assert mask_crc32c(unmask_crc32c(word)) == word
+
+
+@given(st.lists(WORDS))
+def test_masks_of_many(words: list[int]) -> None:
+    masked = mask_crc32c_array(np.array(words, np.uint32))
+    assert masked.dtype == np.uint32
+    assert masked.tolist() == [mask_crc32c(word) for word in words]
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))

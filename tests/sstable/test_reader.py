@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,6 +46,22 @@ def test_keys_and_values_come_by_the_block() -> None:
     assert list(open_bytes(table).iter_blocks()) == [([b"", b"a"], [b"0", b"1"]), ([], []), ([b"n"], [b"4"])]
 
 
+def test_rows_by_key() -> None:
+    first, second = [(b"", b"0"), (b"a", b"1")], [(b"n", b"4"), (b"p", b"5")]
+    table = open_bytes(assemble_table([(b"b", plain_block(first)), (b"q", plain_block(second))]))
+    assert [table.get(key) for key in (b"", b"a", b"n", b"p")] == [b"0", b"1", b"4", b"5"]
+    assert [table.get(key) for key in (b"A", b"b", b"c", b"o", b"q", b"r")] == [None] * 6
+    assert open_bytes(assemble_table([])).get(b"") is None
+
+
+def test_row_in_a_damaged_block() -> None:
+    table = open_bytes(assemble_table([(b"b", plain_block([(b"a", b"1")])), (b"z", b"?")]))
+    assert table.get(b"a") == b"1"
+    with pytest.raises(FormatError, match="bad block contents") as caught:
+        table.get(b"c")
+    assert (caught.value.path, caught.value.part) == ("", "block 1")
+
+
 def test_rows_can_be_read_twice() -> None:
     table = open_bytes(WORKED_TABLE)
     assert list(table.iter_rows()) == list(table.iter_rows())
@@ -86,11 +104,11 @@ def test_errors_name_the_part() -> None:
     table[0] ^= 1
     with pytest.raises(ChecksumError) as caught:
         read_rows(bytes(table))
-    assert caught.value.part == "block 0"
+    assert (caught.value.path, caught.value.part) == ("", "block 0")
     table[0x47] ^= 1
     with pytest.raises(ChecksumError) as caught:
         read_rows(bytes(table))
-    assert caught.value.part == "index block"
+    assert (caught.value.path, caught.value.part) == ("", "index block")
 
 
 def test_wrong_magic_number() -> None:
@@ -124,6 +142,19 @@ def test_data_handle_beyond_the_file(offset: int, nbytes: int) -> None:
         list(table.iter_rows())
 
 
+@pytest.mark.parametrize("more", [1, 5, 10, 11])
+def test_block_that_ends_a_few_bytes_into_the_footer(more: int) -> None:
+    index = plain_block([(b"z", handle(0, 0))])
+    end = len(index) + 5
+    message = (
+        f"index block: Read less bytes than requested: block of {len(index) + more} bytes at 0 ends at {end + more}, "
+        f"the table's blocks at {end}"
+    )
+    with pytest.raises(TruncatedError) as caught:
+        read_rows(frame(index) + footer(handle(0, len(index) + more)))
+    assert str(caught.value) == message
+
+
 def test_block_may_not_reach_into_the_footer() -> None:
     index = plain_block([(b"z", handle(0, 60))])
     with pytest.raises(TruncatedError):
@@ -139,7 +170,9 @@ def test_index_row_that_is_no_handle() -> None:
 @pytest.mark.parametrize("keys", [(b"b", b"a"), (b"a", b"a"), (b"", b""), (b"a\xff", b"a\x01")])
 def test_keys_out_of_order_within_a_block(keys: tuple[bytes, bytes]) -> None:
     table = assemble_table([(b"z", plain_block([(key, b"") for key in keys]))])
-    with pytest.raises(FormatError, match="sort"):
+    again = "" if keys[1] else "bad entry in block: "  # a key that adds nothing to the one before
+    message = f"block 0: {again}key {keys[1]!r} does not sort after {keys[0]!r}, as table keys must"
+    with pytest.raises(FormatError, match=f"^{re.escape(message)}$"):
         read_rows(table)
 
 
@@ -152,8 +185,8 @@ def test_keys_out_of_order_across_blocks(second: bytes) -> None:
 
 
 def test_key_after_its_own_separator() -> None:
-    table = assemble_table([(b"b", plain_block([(b"a", b""), (b"c", b"")]))])
-    with pytest.raises(FormatError, match="index key"):
+    table = assemble_table([(b"b", plain_block([(b"a", b""), (b"aa", b""), (b"c", b"")]))])
+    with pytest.raises(FormatError, match=r"^block 0: key b'c' sorts after its block's index key b'b'$"):
         read_rows(table)
 
 

@@ -4,6 +4,7 @@ import sys
 import tracemalloc
 from collections.abc import Callable
 from importlib.util import find_spec
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from hypothesis import example, given
@@ -150,3 +151,12 @@ def test_both_decoders_agree_on_a_damaged_byte(data: bytes, position: int, damag
     stream = bytearray(compress(data * 3))
     stream[position % len(stream)] ^= damage
     assert outcome(without_cramjam, bytes(stream)) == outcome(with_cramjam, bytes(stream))
+
+
+def test_decoder_that_yields_too_few_bytes_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = ModuleType("cramjam")
+    fake.snappy = SimpleNamespace(decompress_raw=lambda stream: b"ab")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "cramjam", fake)
+    assert decompress_snappy(b"\x02\x04ab") == b"ab"
+    with pytest.raises(FormatError, match=r"^corrupted compressed block contents$"):
+        decompress_snappy(b"\x03\x08abc")

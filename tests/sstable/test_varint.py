@@ -49,7 +49,7 @@ def test_padded_encoding_is_accepted() -> None:
     ids=["empty", "unfinished", "nine", "ten", "eleven"],
 )
 def test_number_without_an_end_is_refused(data: bytes) -> None:
-    with pytest.raises(FormatError, match="malformed varint"):
+    with pytest.raises(FormatError, match=r"^malformed varint$"):
         decode_varint(data, 0, len(data))
 
 
@@ -70,8 +70,13 @@ def test_position_at_or_past_the_end_is_refused() -> None:
 @pytest.mark.parametrize(("encoded", "bits"), [("8080808010", 32), ("ffffffff1f", 32), ("80808080808080808002", 64)])
 def test_number_of_too_many_bits_is_refused(encoded: str, bits: int) -> None:
     data = bytes.fromhex(encoded)
-    with pytest.raises(FormatError, match=f"exceeds {bits} bits"):
+    with pytest.raises(FormatError, match=f"^varint exceeds {bits} bits$"):
         decode_varint(data, 0, len(data), bits=bits)
+
+
+def test_a_number_may_have_64_bits_unless_told_otherwise() -> None:
+    with pytest.raises(FormatError, match=r"^varint exceeds 64 bits$"):
+        decode_varint(b"\xff" * 9 + b"\x02", 0, 10)
 
 
 def test_memoryview_reads_like_bytes() -> None:

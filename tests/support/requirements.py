@@ -1,13 +1,15 @@
-"""What some tests need and not every machine has: TensorFlow, the corpus of checkpoints, a browser.
+"""What some tests need and not every machine has: TensorFlow, the corpus of checkpoints, a browser, ways to do harm.
 
 Where it is missing the test is skipped, visibly; with ``TFBUNDLE_REQUIRE_TENSORFLOW=1``, ``TFBUNDLE_REQUIRE_CORPUS=1``,
-``TFBUNDLE_REQUIRE_BROWSER=1`` or ``TFBUNDLE_REQUIRE_FAULTS=1`` (for a fuzzer) in the environment it fails.
+``TFBUNDLE_REQUIRE_BROWSER=1`` or ``TFBUNDLE_REQUIRE_FAULTS=1`` in the environment it fails.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import warnings
 from importlib import import_module
 from pathlib import Path
@@ -60,12 +62,43 @@ def browser_programs() -> tuple[str, str]:
     return chromium, driver
 
 
-def fuzzer() -> None:
-    """Return where ``atheris`` can be imported."""
+def needs_root() -> None:
+    """Go on as root alone, on Linux."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        _miss("FAULTS", "needs root, on Linux")
+
+
+def needs_programs(*names: str) -> None:
+    """Go on where these programs are installed."""
+    for name in names:
+        if not shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin"):
+            _miss("FAULTS", f"{name} is not on the path")
+
+
+def needs_device(path: str) -> None:
+    """Go on where a device can be opened."""
+    if not os.access(path, os.R_OK | os.W_OK):
+        _miss("FAULTS", f"{path} cannot be opened")
+
+
+def needs_module(name: str) -> None:
+    """Go on where a module can be imported."""
     try:
-        import_module("atheris")
-    except ImportError as error:
-        _miss("FAULTS", f"atheris cannot be imported: {error}")
+        import_module(name)
+    except (ImportError, OSError) as error:  # of a module that looks for a library
+        _miss("FAULTS", f"{name} cannot be imported: {error}")
+
+
+def needs_tracing() -> None:
+    """Go on where strace is installed and may trace processes."""
+    needs_programs("strace")
+    if subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False).returncode:
+        _miss("FAULTS", "strace may not trace processes here")
+
+
+def missing_fault(reason: str) -> NoReturn:
+    """Skip a test that needs a way to do harm, or fail it where that is required."""
+    _miss("FAULTS", reason)
 
 
 def _import_quietly(name: str) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from tfbundle.bundle.leftovers import leftover_notes
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader, open_bundle
 from tfbundle.bundle.soundness import Damage, check_rows, guess_cause
@@ -27,6 +28,7 @@ class VerifyReport:
         nbytes: bytes of payload that were read.
         damages: what is wrong, in key order; empty for a sound bundle.
         hint: the likely cause, empty if nothing is wrong or nothing is likely.
+        notes: what else is to be known: files of interrupted runs beside the bundle.
     """
 
     prefix: str
@@ -35,6 +37,7 @@ class VerifyReport:
     nbytes: int
     damages: tuple[Damage, ...]
     hint: str
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -67,14 +70,23 @@ def verify(path: PathLike, /) -> VerifyReport:
         True
     """
     with open_bundle(path) as bundle:
-        nbytes, errors = check_rows(bundle)
-        damages = [Damage(name, type(error).__name__, str(error)) for name, error in errors.items()]
-        if not bundle.is_v1:  # whose rows have no places
-            damages += _find_overlaps(bundle)
-        num_rows = len(bundle.index)
-        hint = guess_cause(errors.values(), num_rows)
-        num_tensors = num_rows if errors else len(bundle)
-        return VerifyReport(bundle.prefix, num_tensors, bundle.index.header.num_shards, nbytes, tuple(damages), hint)
+        report = verify_bundle(bundle)
+        if bundle.is_v1:
+            return report
+        return replace(report, notes=tuple(leftover_notes(report.prefix, report.num_shards, bundle.storage)))
+
+
+def verify_bundle(bundle: BundleReader) -> VerifyReport:
+    """Return the verdict on an open bundle, and no notes."""
+    nbytes, errors = check_rows(bundle)
+    bundle.check_unchanged()
+    damages = [Damage(name, type(error).__name__, str(error)) for name, error in errors.items()]
+    if not bundle.is_v1:  # whose rows have no places
+        damages += _find_overlaps(bundle)
+    num_rows = len(bundle.index)
+    hint = guess_cause(errors.values(), num_rows)
+    num_tensors = num_rows if errors else len(bundle)
+    return VerifyReport(bundle.prefix, num_tensors, bundle.index.header.num_shards, nbytes, tuple(damages), hint)
 
 
 def _find_overlaps(bundle: BundleReader) -> Iterator[Damage]:

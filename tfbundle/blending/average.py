@@ -14,16 +14,16 @@ from tfbundle.blending.alike import check_alike
 from tfbundle.blending.averaging import AveragePlan, Averaging, check_sources, plan_average
 from tfbundle.blending.blend import Difference
 from tfbundle.blending.disagreement import check_agreement, difference_notes
-from tfbundle.bundle.beside import record_checkpoint
+from tfbundle.bundle.beside import settle
 from tfbundle.bundle.locate import PathLike
+from tfbundle.bundle.publish import publish_bundle, stage_shards
 from tfbundle.bundle.reader import BundleReader, open_bundle
 from tfbundle.bundle.state_file import newest_prefixes
-from tfbundle.bundle.target import check_not_same
+from tfbundle.bundle.target import check_not_same, check_target, room_note, target_prefix
 from tfbundle.bundle.transcode import pack_index, readable_bundle
-from tfbundle.bundle.writer import check_target, publish_bundle, target_prefix
 from tfbundle.format.entries import LITTLE
 from tfbundle.format.index import BundleIndex
-from tfbundle.format.naming import data_filename, key_to_name
+from tfbundle.format.naming import key_to_name
 from tfbundle.format.state import STATE_FILENAME
 from tfbundle.storage.base import Storage, staging
 from tfbundle.storage.local import LocalStorage
@@ -122,16 +122,17 @@ def average(
         check_alike(bundles)
         plan = plan_average([_planned_index(bundle) for bundle in bundles], layout)
         from_last: tuple[str, ...] = ()
-        notes: list[str] = []
+        num_shards = len(plan.placement.shard_nbytes)
+        notes = [room_note(prefix, sum(plan.placement.shard_nbytes), storage)]
         if not options.dry_run:
-            check_target(prefix, len(plan.placement.shard_nbytes), options.if_exists, storage)
+            check_target(prefix, num_shards, options.if_exists, storage)
             copies = [stack.enter_context(readable_bundle(bundle, prefix)) for bundle in bundles]
             plan = plan_average([bundle.index for bundle in copies], layout)  # now with the sizes of all strings
             agreeing = bundles if integers == "agree" else []
             differences = _write(plan, copies, agreeing, prefix, options)
             from_last = _tensor_names(plan.index, differences)
             notes = difference_notes(bundles, differences)
-            notes += record_checkpoint((bundle.prefix for bundle in bundles), prefix, storage)
+            notes += settle((bundle.prefix for bundle in bundles), prefix, num_shards, storage)
         return AverageReport(
             tuple(bundle.prefix for bundle in bundles),
             prefix,
@@ -172,9 +173,7 @@ def _write(
     check_sources(bundles)
     header = replace(plan.index.header, num_shards=num_shards, endianness=LITTLE)
     with staging(storage, replace=options.if_exists == "replace") as stage:
-        files = [stage.create(data_filename(prefix, shard, num_shards)) for shard in range(num_shards)]
-        for file, nbytes in zip(files, plan.placement.shard_nbytes, strict=True):
-            file.reserve(nbytes)
+        files = stage_shards(stage, storage, prefix, plan.placement.shard_nbytes)
         averaging = Averaging(plan, bundles, files, options.progress)
         options.progress.start(averaging.nbytes)
         try:

@@ -11,11 +11,11 @@ from tfbundle.blending.blend import Blend
 from tfbundle.blending.fit import NewTensor
 from tfbundle.blending.lanes import Lane
 from tfbundle.blending.placement import Placement, encode_placed_rows, place_payloads
+from tfbundle.bundle.publish import publish_bundle, stage_shards
 from tfbundle.bundle.reader import BundleReader
-from tfbundle.bundle.writer import IfExists, publish_bundle
+from tfbundle.bundle.target import IfExists
 from tfbundle.format.entries import LITTLE, BundleEntry, encode_entry
 from tfbundle.format.extents import sort_by_place
-from tfbundle.format.naming import data_filename
 from tfbundle.storage.base import staging
 from tfbundle.streaming.progress import NoProgress
 
@@ -42,9 +42,7 @@ def write_compact(bundle: BundleReader, tensor: NewTensor, prefix: str, if_exist
     placement = place_payloads(sizes, current, max(1, index.header.num_shards))
     num_shards = len(placement.shard_nbytes)
     with staging(bundle.storage, replace=if_exists == "replace") as stage:
-        files = [stage.create(data_filename(prefix, shard, num_shards)) for shard in range(num_shards)]
-        for file, nbytes in zip(files, placement.shard_nbytes, strict=True):
-            file.reserve(nbytes)
+        files = stage_shards(stage, bundle.storage, prefix, placement.shard_nbytes)
         lane = Lane(bundle, kept)
         blend = Blend([lane], placement, files, NoProgress())
         blend.copy_rows()

@@ -12,18 +12,13 @@ from numpy.typing import ArrayLike
 from tfbundle.blending.compact import write_compact
 from tfbundle.blending.fit import Allow, NewTensor, fit_array
 from tfbundle.bundle.beside import record_checkpoint
+from tfbundle.bundle.leftovers import leftover_notes
 from tfbundle.bundle.locate import PathLike
+from tfbundle.bundle.publish import publish_in_place
 from tfbundle.bundle.reader import BundleReader, open_bundle
-from tfbundle.bundle.target import check_not_same
+from tfbundle.bundle.target import IfExists, check_not_same, check_target, target_prefix
 from tfbundle.bundle.transcode import readable_bundle
-from tfbundle.bundle.writer import (
-    IfExists,
-    check_target,
-    publish_in_place,
-    remove_stale_shards,
-    target_prefix,
-    to_array,
-)
+from tfbundle.bundle.writer import to_array
 from tfbundle.choosing.names import TensorNames
 from tfbundle.errors import FormatError, TensorNotFoundError, UnsupportedError
 from tfbundle.format.dtypes import dtype_name
@@ -131,6 +126,7 @@ def replace_tensor(
             with readable_bundle(bundle, prefix) as readable:
                 num_shards, unused = write_compact(readable, tensor, prefix, if_exists), 0
             notes += record_checkpoint([bundle.prefix], prefix, storage)
+        notes += leftover_notes(prefix, num_shards, storage)
         entry, before = tensor.entry, (dtype_name(old.dtype), old.shape) if old else ("", ())
         return ReplaceReport(
             prefix,
@@ -189,12 +185,16 @@ def _replace_in_place(bundle: BundleReader, tensor: NewTensor, storage: Storage)
         file = stage.create(data_filename(prefix, num_shards - 1, num_shards))
         if tensor.payload:
             file.write_at(0, tensor.payload)
-        if _index_fingerprint(prefix, storage) != fingerprint:
-            raise FormatError(
-                "the index changed meanwhile; run again when nothing writes to it", index_filename(prefix)
-            )
-        remove_stale_shards(prefix, header.num_shards, storage)  # what another attempt left behind
-        publish_in_place(stage, storage, prefix, replace(header, num_shards=num_shards), sorted(rows.items()))
+
+        def check() -> None:
+            bundle.check_unchanged()
+            if _index_fingerprint(prefix, storage) != fingerprint:
+                raise FormatError(
+                    "the index changed meanwhile; run again when nothing writes to it", index_filename(prefix)
+                )
+
+        header = replace(header, num_shards=num_shards)
+        publish_in_place(stage, storage, prefix, header, sorted(rows.items()), check=check)
     total = sum(shard.nbytes for shard in shards) + len(tensor.payload)
     return num_shards, max(0, total - used_nbytes)
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterable
 
+from tfbundle.bundle.leftovers import leftover_notes
 from tfbundle.bundle.locate import SAVED_MODEL_FILENAME
 from tfbundle.bundle.state_file import read_state
 from tfbundle.errors import BundleError
@@ -20,8 +21,29 @@ def surroundings_notes(prefix: str, storage: Storage) -> list[str]:
     return [
         f"the graph {os.path.normpath(graph)} has the dtypes of before and is not copied"
         for graph in graphs
-        if storage.exists(graph)
+        if _is_there(graph, storage)
     ]
+
+
+def _is_there(path: str, storage: Storage) -> bool:
+    try:
+        return storage.exists(path)
+    except OSError:  # a directory above that nobody may look into
+        return False
+
+
+def settle(source_prefixes: Iterable[str], prefix: str, num_shards: int, storage: Storage) -> list[str]:
+    """Do what remains when a bundle was published: record it, and look for what interrupted runs left beside it.
+
+    Returns:
+        Notes about both.
+    """
+    notes = record_checkpoint(source_prefixes, prefix, storage)
+    try:
+        notes += leftover_notes(prefix, num_shards, storage)
+    except OSError as error:  # the bundle itself is complete
+        notes.append(f"nobody knows what is left of interrupted runs: {error.filename}: {error.strerror}")
+    return notes
 
 
 def record_checkpoint(source_prefixes: Iterable[str], target_prefix: str, storage: Storage) -> list[str]:
@@ -38,13 +60,15 @@ def record_checkpoint(source_prefixes: Iterable[str], target_prefix: str, storag
     path = os.path.join(directory, STATE_FILENAME)
     try:
         state = read_state(directory, storage)
-    except BundleError as error:
-        return [f"left alone: {error}"]
-    text = format_state(add_checkpoint(state, base or os.path.join(os.curdir, ""), time.time()))
-    try:
+        name = os.fsencode(base or os.path.join(os.curdir, "")).decode("utf-8")
+        text = format_state(add_checkpoint(state, name, time.time()))
         with staging(storage, replace=True) as stage:
             stage.create(path).write_at(0, text.encode())
             stage.publish_over(path)
+    except BundleError as error:
+        return [f"left alone: {error}"]
+    except UnicodeDecodeError:
+        return [f"left alone: {path}: its text is UTF-8, which the name {base} is not"]
     except OSError as error:  # the bundle itself is complete
         return [f"left alone: {path}: {error.strerror}"]
     return [f"{path} names it as the latest checkpoint"]

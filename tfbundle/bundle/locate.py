@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from tfbundle.bundle.leftovers import describe_unfinished
 from tfbundle.errors import BundleNotFoundError, FormatError, UnsupportedError
 from tfbundle.format.naming import (
     INDEX_SUFFIX,
@@ -21,6 +22,7 @@ from tfbundle.format.naming import (
 from tfbundle.sstable.footer import FOOTER_NBYTES, TABLE_MAGIC
 from tfbundle.storage.base import ReadableFile, Storage
 from tfbundle.storage.local import LocalStorage
+from tfbundle.storage.temporary import parse_temporary
 
 PathLike = str | os.PathLike[str]
 
@@ -130,7 +132,7 @@ def _find_in_directory(directory: str, storage: Storage) -> Location:
         found = None if prefix is None else _find_at(prefix, storage)
         if found is not None:
             return found
-    names = storage.list_directory(directory)
+    names = [name for name in storage.list_directory(directory) if parse_temporary(name) is None]
     bases = {name.removesuffix(INDEX_SUFFIX) for name in names if name.endswith(INDEX_SUFFIX)}
     bases |= {base for base, num_shards in map(parse_v1_shard, names) if num_shards is not None}
     if len(bases) == 1 and (found := _find_at(os.path.join(directory, *bases), storage)) is not None:
@@ -143,7 +145,16 @@ def _find_in_directory(directory: str, storage: Storage) -> Location:
         )
     if SAVED_MODEL_FILENAME in names:
         raise BundleNotFoundError("this SavedModel has no variables/variables.index", directory)
-    raise BundleNotFoundError("Couldn't find 'checkpoint' file or checkpoints in given directory", directory)
+    missing = "Couldn't find 'checkpoint' file or checkpoints in given directory"
+    raise BundleNotFoundError("; ".join([missing, *_unfinished_in(directory, storage)]), directory)
+
+
+def _unfinished_in(directory: str, storage: Storage) -> list[str]:
+    """Describe bundles in a directory that are staged and have no index yet."""
+    temporaries = filter(None, map(parse_temporary, storage.list_directory(directory)))
+    indexes = {each.path for each in temporaries if each.path.endswith(INDEX_SUFFIX) and not each.rest}
+    prefixes = [os.path.join(directory, index.removesuffix(INDEX_SUFFIX)) for index in sorted(indexes)]
+    return [f"{prefix}: {text}" for prefix in prefixes if (text := describe_unfinished(prefix, storage))]
 
 
 def latest(directory: PathLike, /, *, allow_outside: bool = False, storage: Storage | None = None) -> str | None:
@@ -182,9 +193,12 @@ def _latest_or_none(directory: str, storage: Storage) -> str | None:
 
 
 def _explain_missing(path: str, storage: Storage) -> Exception:
+    prefix = _prefix_candidates(path)[-1]
+    if unfinished := describe_unfinished(prefix, storage):
+        return BundleNotFoundError(f"Failed to find any matching files; {unfinished}", path)
     if storage.exists(path):
         return _explain_file(path, storage)
-    directory, base = os.path.split(_prefix_candidates(path)[-1])
+    directory, base = os.path.split(prefix)
     names = storage.list_directory(directory)
     shards = [name for name in names if strip_data_suffix(name) == base]
     if shards:
@@ -195,7 +209,9 @@ def _explain_missing(path: str, storage: Storage) -> Exception:
         )
     import difflib
 
-    known = [name.removesuffix(INDEX_SUFFIX) for name in names if name.endswith(INDEX_SUFFIX)]
+    known = [
+        name.removesuffix(INDEX_SUFFIX) for name in names if name.endswith(INDEX_SUFFIX) if not parse_temporary(name)
+    ]
     close = difflib.get_close_matches(base, known, 3) or known[:3]
     hint = f"found {', '.join(close)}" if close else "expected a prefix, a file of a checkpoint, or its directory"
     return BundleNotFoundError(f"Failed to find any matching files; {hint}", path)

@@ -5,7 +5,7 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleReader`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,9 +19,9 @@ from tfbundle.bundle.payloads import Payloads
 from tfbundle.bundle.region import Where
 from tfbundle.bundle.shards import Shards
 from tfbundle.errors import FormatError, TensorNotFoundError, UnsupportedError
-from tfbundle.format.dtypes import STRING, VARIANT, data_type, numpy_dtype
+from tfbundle.format.dtypes import MAX_ARRAY_RANK, STRING, VARIANT, data_type, numpy_dtype
 from tfbundle.format.entries import BundleEntry, Slice
-from tfbundle.format.index import BundleIndex, decode_index
+from tfbundle.format.index import MAX_BLOCK_NBYTES, BundleIndex, decode_index
 from tfbundle.format.naming import index_filename, key_to_name, name_to_key
 from tfbundle.format.slices import check_covered, whole_box
 from tfbundle.sstable.checksum import unmask_crc32c
@@ -113,6 +113,17 @@ class BundleReader(Mapping[str, Any]):
         """Release the files; those of a bundle with an index are opened again when another tensor is read."""
         self.shards.close()
         self._payloads.close()
+
+    def check_unchanged(self) -> None:
+        """Raise FormatError if a file that was opened, and not closed again, has changed since."""
+        self.shards.check_unchanged()
+        for file in self.tables:
+            file.check_unchanged()
+
+    @property
+    def tables(self) -> Sequence[ReadableFile]:
+        """The files of a V1 checkpoint; none of any other."""
+        return () if isinstance(self._payloads, Payloads) else self._payloads.files
 
     def open_shards(self) -> list[ReadableFile]:
         """Open every data file; none of a V1 checkpoint.
@@ -299,6 +310,9 @@ class BundleReader(Mapping[str, Any]):
 
     def _check_readable(self, name: str, entry: BundleEntry) -> None:
         dtype = data_type(entry.dtype)
+        if len(entry.shape) > MAX_ARRAY_RANK:
+            limit = f"{len(entry.shape)} dimensions, an array at most {MAX_ARRAY_RANK}; payload() gives its bytes"
+            raise UnsupportedError(f"tensor {name!r} has {limit}", self.prefix)
         if not dtype.is_memcpy and dtype != STRING:
             advice = "; payload() gives its bytes" if dtype == VARIANT else ""
             raise UnsupportedError(f"tensor {name!r} of dtype {dtype.name} is not an array{advice}", self.prefix)
@@ -369,8 +383,9 @@ def open_bundle(path: PathLike, /, *, checksums: Checksums = "verify", storage: 
 
         index, rows = open_v1(location, storage)
         return BundleReader(index, rows, Shards(location.prefix, 0, storage), storage)
+    identity = storage.identity(index_filename(location.prefix))
     index = read_index(location.prefix, storage)
-    shards = Shards(location.prefix, index.header.num_shards, storage)
+    shards = Shards(location.prefix, index.header.num_shards, storage, identity)
     return BundleReader(index, Payloads(index, shards, verify=checksums == "verify"), shards, storage)
 
 
@@ -416,7 +431,8 @@ def opened_table(prefix: str, storage: Storage) -> Iterator[TableReader]:
     file = storage.open(index_filename(prefix))
     try:
         check_not_pointer(file)
-        yield open_table(file.read, file.nbytes)
+        yield open_table(file.read, file.nbytes, MAX_BLOCK_NBYTES)
+        file.check_unchanged()
     except FormatError as error:
         raise error.add_path(file.path) from error
     finally:

@@ -40,8 +40,9 @@ def get_checkpoint_state(
 
     Args:
         directory: where the file is.
-        allow_outside: follow paths that lead out of the directory, which absolute ones usually do. Otherwise such a
-            path stands for the checkpoint of the same name within the directory, as after a move.
+        allow_outside: follow paths that lead out of the directory, which absolute ones usually do, and links to other
+            directories may. Otherwise such a path stands for the checkpoint of the same name within the directory, as
+            after a move.
         storage: where the directory is; the local file system by default.
 
     Returns:
@@ -59,12 +60,26 @@ def get_checkpoint_state(
     if state is None:
         return None
 
-    def resolve(path: str) -> str:
-        inside = not os.path.isabs(path) and os.pardir not in path.split(os.sep)
+    def resolve(stored: str) -> str:
+        path = os.fsdecode(stored.encode("utf-8"))  # as the operating system names files, whatever the locale
+        if allow_outside or _is_inside(text, path):
+            return os.path.join(text, path)
         name = os.path.basename(path)
-        return os.path.join(text, path if inside or allow_outside else "" if name == os.pardir else name)
+        return os.path.join(text, "" if name == os.pardir else name)
 
     return replace(state, latest=resolve(state.latest), all_paths=tuple(map(resolve, state.all_paths)))
+
+
+def _is_inside(directory: str, path: str) -> bool:
+    """Tell whether a path leads to a place below the directory, without ``..`` and past all symbolic links."""
+    if os.path.isabs(path) or ".." in path.split(os.sep):
+        return False
+    home = os.path.realpath(directory)
+    try:
+        place = os.path.realpath(os.path.join(directory, os.path.dirname(path)))
+    except ValueError:  # a NUL in the path
+        return False
+    return os.path.commonpath([home, place]) == home
 
 
 def latest_prefix(directory: str, storage: Storage, *, allow_outside: bool = False) -> str | None:

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from tfbundle.bundle.reader import BundleReader, open_bundle
+from tfbundle.bundle.target import check_room
 from tfbundle.bundle.writer import BundleWriter, create_bundle
 from tfbundle.format.dtypes import dtype_name
 from tfbundle.format.entries import BundleHeader, encode_entry
 from tfbundle.format.index import BundleIndex
 from tfbundle.format.naming import data_filename, index_filename
 from tfbundle.storage.base import Storage
+from tfbundle.storage.temporary import new_owner, temporary_path
 
 
 @contextmanager
@@ -25,12 +27,14 @@ def readable_bundle(bundle: BundleReader, target_prefix: str) -> Iterator[Bundle
     if not bundle.is_v1:
         yield bundle
         return
-    prefix = f"{target_prefix}.tmp-{os.getpid()}-{os.urandom(4).hex()}"
+    prefix = temporary_path(target_prefix, new_owner())
     missing = _missing_directories(os.path.dirname(prefix), bundle.storage)
     try:
+        check_room(target_prefix, sum(entry.size for _, entry in bundle.index.items()), bundle.storage)
         with create_bundle(prefix, storage=bundle.storage) as writer:
             copy_tensors(bundle, writer)
-        with open_bundle(prefix, storage=bundle.storage) as copy:
+            bundle.check_unchanged()
+        with bundle.storage.hold(index_filename(prefix)), open_bundle(prefix, storage=bundle.storage) as copy:
             yield copy
     finally:
         for path in (index_filename(prefix), data_filename(prefix, 0, 1)):

@@ -25,6 +25,9 @@ class V1Payloads:
     """Reads rows of a V1 checkpoint: a row at a time, which is the least its format allows. Thread-safe.
 
     Every block that is read is verified. Errors name the file and the tensor.
+
+    Attributes:
+        files: the tables.
     """
 
     def __init__(
@@ -36,7 +39,7 @@ class V1Payloads:
     ) -> None:
         self._index = index
         self._stored = stored
-        self._files = files
+        self.files = files
         self._tables = tables
         self._lock = threading.Lock()
         self._last: tuple[bytes | None, NDArray[Any]] = (None, np.empty(0))  # of no row yet
@@ -84,7 +87,7 @@ class V1Payloads:
 
     def close(self) -> None:
         """Release the files."""
-        for file in self._files:
+        for file in self.files:
             file.close()
 
     def _values(self, key: bytes) -> NDArray[Any]:
@@ -107,7 +110,7 @@ class V1Payloads:
         """Return an encoded row."""
         stored = self._stored.get(key)
         if stored is None:
-            raise FormatError("no slice of it is stored", self._files[0].path, self._index.label(key))
+            raise FormatError("no slice of it is stored", self.files[0].path, self._index.label(key))
         try:
             value = self._tables[stored.table].get(stored.key)
             if value is None:
@@ -118,7 +121,7 @@ class V1Payloads:
 
     def _locate(self, error: FormatError, key: bytes) -> FormatError:
         """Add to an error which file and tensor it is about."""
-        return error.add_path(self._files[self._stored[key].table].path, self._index.label(key))
+        return error.add_path(self.files[self._stored[key].table].path, self._index.label(key))
 
 
 class V1RowStream:

@@ -7,34 +7,31 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfbundle.bundle.locate import PathLike
-from tfbundle.errors import BundleExistsError, FormatError, UnsupportedError
+from tfbundle.bundle.publish import publish_bundle
+from tfbundle.bundle.target import IfExists, check_target
+from tfbundle.errors import FormatError, UnsupportedError
+from tfbundle.format.disjoint import check_disjoint
 from tfbundle.format.dtypes import STRING, DataType, data_type_of, named_data_type
 from tfbundle.format.entries import HEADER_KEY, BundleEntry, BundleHeader, Slice, encode_entry
-from tfbundle.format.index import encode_index_rows
 from tfbundle.format.naming import (
-    INDEX_SUFFIX,
     data_filename,
-    index_filename,
     name_to_key,
-    strip_data_suffix,
 )
 from tfbundle.format.ordered_code import encode_slice_key
 from tfbundle.format.payload_checksum import payload_checksum
-from tfbundle.format.slices import check_disjoint, resolve_slice, whole_box
+from tfbundle.format.slices import resolve_slice, whole_box
 from tfbundle.format.strings import encode_strings
 from tfbundle.sstable.checksum import mask_crc32c
-from tfbundle.storage.base import Stage, StagedFile, Storage
+from tfbundle.storage.base import StagedFile, Storage
 from tfbundle.storage.local import LocalStorage
-
-IfExists = Literal["error", "replace"]
 
 _CHUNK_NBYTES = 8 << 20
 
@@ -232,102 +229,6 @@ def create_bundle(
     text = os.fspath(prefix)
     check_target(text, 1, if_exists, storage)
     return BundleWriter(text, storage, if_exists, alignment)
-
-
-def check_target(prefix: str, num_shards: int, if_exists: IfExists, storage: Storage) -> None:
-    """Refuse a target that is there already, unless it may be replaced.
-
-    Raises:
-        BundleExistsError: one of its files exists.
-        ValueError: no such choice of ``if_exists``.
-    """
-    if if_exists not in ("error", "replace"):
-        raise ValueError(f"if_exists is {if_exists!r}, expected 'error' or 'replace'")
-    files = [
-        index_filename(prefix),
-        *(data_filename(prefix, shard, num_shards) for shard in range(num_shards)),
-    ]
-    for path in files if if_exists == "error" else ():
-        if storage.exists(path):
-            raise BundleExistsError("exists already; --force (if_exists='replace') would replace it", path)
-
-
-def publish_bundle(
-    stage: Stage,
-    storage: Storage,
-    prefix: str,
-    header: BundleHeader,
-    rows: Iterable[tuple[bytes, bytes]],
-    if_exists: IfExists,
-) -> None:
-    """Write the index beside the staged shards, publish them all, and remove what a replaced bundle leaves behind.
-
-    Args:
-        stage: where the shards are.
-        storage: that of the stage.
-        prefix: of the bundle.
-        header: of the index.
-        rows: of the index: keys, ascending, and encoded entries.
-        if_exists: whether another bundle is replaced.
-    """
-    path = index_filename(prefix)
-    _write_index(stage.create(path), header, rows)
-    stage.publish(last=path)
-    if if_exists == "replace":
-        remove_stale_shards(prefix, header.num_shards, storage)
-
-
-def publish_in_place(
-    stage: Stage, storage: Storage, prefix: str, header: BundleHeader, rows: Iterable[tuple[bytes, bytes]]
-) -> None:
-    """Write a new index for a bundle that is there, whose number of shards is another, and publish it all.
-
-    Readers see the old bundle until the new index takes the place of the old one. Otherwise as ``publish_bundle``.
-    """
-    path = index_filename(prefix)
-    _write_index(stage.create(path), header, rows)
-    stage.publish_over(path)
-    remove_stale_shards(prefix, header.num_shards, storage)
-
-
-def _write_index(file: StagedFile, header: BundleHeader, rows: Iterable[tuple[bytes, bytes]]) -> None:
-    end = 0
-
-    def append(piece: bytes) -> None:
-        nonlocal end
-        file.write_at(end, piece)
-        end += len(piece)
-
-    encode_index_rows(append, header, rows)
-
-
-def remove_stale_shards(prefix: str, num_shards: int, storage: Storage) -> None:
-    """Remove data files that a replaced bundle left behind: the same prefix, another number of shards."""
-    directory, base = os.path.split(prefix)
-    current = {os.path.basename(data_filename(prefix, shard, num_shards)) for shard in range(num_shards)}
-    for name in storage.list_directory(directory):
-        if strip_data_suffix(name) == base and name not in current:
-            storage.remove(os.path.join(directory, name))
-
-
-def target_prefix(path: PathLike, source_prefix: str, storage: Storage) -> str:
-    """Return the prefix to write to.
-
-    Args:
-        path: a prefix, or one of its files; or a directory, given by a closing separator or because it exists, in
-            which the bundle takes the source's name.
-        source_prefix: where the bundle comes from.
-        storage: where ``path`` is.
-
-    Raises:
-        ValueError: there is no path, as where a variable of a shell was never set.
-    """
-    text = os.fspath(path)
-    if text in ("", INDEX_SUFFIX):
-        raise ValueError("the path of the target is empty; for the current directory, write ./")
-    if text.endswith(os.sep) or storage.is_directory(text):
-        return os.path.join(text, os.path.basename(source_prefix))
-    return strip_data_suffix(text) or text.removesuffix(INDEX_SUFFIX)
 
 
 def save(prefix: PathLike, tensors: Mapping[str, ArrayLike], *, if_exists: IfExists = "error") -> None:

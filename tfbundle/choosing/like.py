@@ -5,13 +5,13 @@ Names have to be equal, and shapes; dtypes may differ where one can be cast to t
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
 from tfbundle.casting.casters import can_cast
+from tfbundle.choosing.closest import find_closest
 from tfbundle.format.naming import OBJECT_GRAPH_KEY, key_to_name
 from tfbundle.format.wanted import Wanted
 
@@ -99,7 +99,9 @@ class LikeMatch:
         rule = find_rename(self.missing, self.extra, [*self.targets, *self.misshapen, *self.uncastable])
         if rule is not None:
             return f" (--rename {'='.join(rule)} would make {'it' if len(self.missing) == 1 else 'them'})"
-        close = dict.fromkeys(name for first in self.missing[:_MOST_NAMES] for name in _close_names(first, self.extra))
+        close = dict.fromkeys(
+            name for first in self.missing[:_MOST_NAMES] for name in find_closest(first, self.extra, 1, 0.6)
+        )
         return f" (it has {', '.join(close)})" if close else ""
 
 
@@ -154,10 +156,6 @@ def _listed(texts: Iterable[str], count: int) -> str:
 
 def _format_shape(shape: Shape) -> str:
     return f"[{','.join(map(str, shape))}]"
-
-
-def _close_names(name: str, names: Collection[str]) -> list[str]:
-    return difflib.get_close_matches(name, names, 1) if len(names) <= _MOST_TO_COMPARE else []
 
 
 def _last(name: str) -> str:

@@ -42,6 +42,7 @@ _MARK = re.compile(
 """Found in every name that is state by its name: a quick way to tell that most names are not."""
 
 _SLOT_KEY = "/.OPTIMIZER_SLOT/"
+_MOST_SCOPES = 100  # around a variable; names are made by whoever made the file, and may have a million parts
 _STEP_COUNTERS = frozenset({"iter", "iterations", "_iterations"})
 _RATES = frozenset({"learning_rate", "_learning_rate", "_current_learning_rate", "_variables"})
 _MODEL_VARIABLES = "_trainable_variables"
@@ -80,8 +81,9 @@ def _is_keras_state(rest: str, names: Collection[str]) -> bool:
 
 def _path_tails(path: str) -> Iterator[str]:
     """Yield a path, then the path without its first part, and so on: an optimizer may stand in a scope."""
-    while path:
-        yield path
+    for _ in range(_MOST_SCOPES):
+        if path:
+            yield path
         path = path.partition("/")[2]
 
 

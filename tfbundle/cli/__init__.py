@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 
-from tfbundle.cli.parser import parse_options
-from tfbundle.cli.status import (
-    INTERRUPTED,
-    PIPE_CLOSED,
-    TERMINATED,
-    USAGE,
-    explain_error,
-    status_of,
-)
+from tfbundle.cli.process import Interrupted, allow_many_files, ignore_signals, interruptible
+from tfbundle.cli.streams import complain, give_up_streams, prepare_streams, print_traceback
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,48 +20,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         >>> main(["ls", "no/such/checkpoint"])
         3
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a name must never fail to print
-    arguments = sys.argv[1:] if arguments is None else arguments
+    from tfbundle.cli.status import INTERRUPTED
+
+    with interruptible():
+        try:
+            return _run(sys.argv[1:] if arguments is None else arguments)
+        except Interrupted as interrupt:
+            return interrupt.status
+        except KeyboardInterrupt:
+            return INTERRUPTED
+
+
+def run_process() -> None:
+    """Run the command that the process was started for, and end it."""
+    sys.excepthook = print_traceback
+    allow_many_files()
+    status = main()
+    ignore_signals()
+    sys.exit(status)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    from tfbundle.cli.parser import parse_options
+    from tfbundle.cli.status import PIPE_CLOSED, USAGE, explain_error, status_of
+
+    prepare_streams()
     options = parse_options(arguments)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # or numpy starts threads that nothing here needs
     try:
-        previous = signal.signal(signal.SIGTERM, _raise_exit)
-    except ValueError:
-        previous = None  # not in the main thread
-    try:
         status: int = options.run(options)
-        if sys.stdout is not None:  # closed by who started us
-            sys.stdout.flush()
-    except KeyboardInterrupt:
-        return INTERRUPTED
+        sys.stdout.flush()
     except BrokenPipeError:
-        _give_up_output()
+        give_up_streams()
         return PIPE_CLOSED
     except Exception as error:
         found = status_of(error)
         if options.debug or found is None:
             raise
         hint = f"; tfbundle {options.verb} --help tells more" if found == USAGE else ""
-        print(f"tfbundle: {explain_error(error)}{hint}", file=sys.stderr)
-        _give_up_output()
+        complain(f"tfbundle: {explain_error(error)}{hint}")
         return found
-    finally:
-        if previous is not None:
-            signal.signal(signal.SIGTERM, previous)
     return status
-
-
-def _give_up_output() -> None:
-    """Let the flush at exit succeed where standard output takes nothing any more; it has been told already."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _raise_exit(_signal: int, _frame: FrameType | None) -> None:
-    """Leave by way of every ``finally``, so that temporary files are removed."""
-    sys.exit(TERMINATED)

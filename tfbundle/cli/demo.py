@@ -15,7 +15,7 @@ from tfbundle.cli.status import DAMAGED, DONE
 if TYPE_CHECKING:
     import numpy as np
 
-    from tfbundle.bundle.writer import IfExists
+    from tfbundle.bundle.target import IfExists
 
 _DESCRIPTION = """\
 Make a small float32 checkpoint as a training run would leave it, halve it, verify the result and

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tfbundle.bundle.writer import IfExists
+    from tfbundle.bundle.target import IfExists
     from tfbundle.streaming.layout import Layout
     from tfbundle.streaming.progress import Progress
     from tfbundle.streaming.run import RunOptions

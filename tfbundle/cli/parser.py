@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import tfbundle
 from tfbundle.cli.output import escape
-from tfbundle.cli.status import STATUS_HELP, USAGE
+from tfbundle.cli.status import IO_FAILED, PIPE_CLOSED, STATUS_HELP, USAGE
+from tfbundle.cli.streams import give_up_streams
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 VERBS = ("halve", "cast", "merge", "average", "set", "ls", "show", "stats", "verify", "diff", "salvage", "demo")
 """Modules beside this one."""
@@ -28,6 +33,16 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Leave with the exit status of wrong usage."""
         self.exit(USAGE, f"tfbundle: {escape(message)}; {self.prog} --help tells more\n")
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Print help, version or an error at once; where that fails, leave as ``main`` does."""
+        is_asked_for = file is sys.stdout
+        try:
+            print(message, end="", file=sys.stdout if is_asked_for else sys.stderr, flush=True)
+        except OSError as error:
+            give_up_streams()
+            if is_asked_for:
+                sys.exit(PIPE_CLOSED if isinstance(error, BrokenPipeError) else IO_FAILED)
 
 
 def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:

@@ -53,6 +53,7 @@ def run(options: argparse.Namespace) -> int:
         name = _find_name(options.name, bundle)
         info = bundle.entries[name]
         value = bundle.read(name, where)
+        bundle.check_unchanged()
     if options.json:
         print_json({**asdict(info), "value": _to_plain(value)})
         return 0

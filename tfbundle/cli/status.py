@@ -15,7 +15,9 @@ from tfbundle.errors import (
 
 DONE, DAMAGED, USAGE, NOT_FOUND, CORRUPT, UNSUPPORTED, REFUSED, IO_FAILED = range(8)
 DIFFERENT = DAMAGED  # what was asked for is not so; nothing failed
-INTERRUPTED, PIPE_CLOSED, TERMINATED = 130, 141, 143
+INTERRUPTED, PIPE_CLOSED = 130, 141
+
+_MOST_CHARACTERS = 10_000  # of an error; twice what the longest path takes
 
 STATUS_HELP = (
     "exit status: 0 done, 1 damage or a difference found, 2 wrong usage, 3 not found or exists already, "
@@ -47,5 +49,21 @@ def explain_error(error: Exception) -> str:
         return "out of memory"
     if isinstance(error, OSError) and not isinstance(error, BundleError) and error.strerror:
         paths = " -> ".join(str(path) for path in (error.filename, error.filename2) if path)
-        return escape(": ".join(filter(None, (paths, error.strerror))))
-    return escape(str(error))
+        return _shorten(escape(": ".join(filter(None, (paths or _stream_of(error), error.strerror)))))
+    return _shorten(escape(str(error)))
+
+
+def _stream_of(error: OSError) -> str:
+    """Name the output that an error without a path is about: nothing but printing fails within this package."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    is_ours = trace is not None and trace.tb_frame.f_globals["__name__"].startswith(__package__)
+    return "standard output" if is_ours else ""
+
+
+def _shorten(text: str) -> str:
+    """Leave out the middle of a text that names make longer than anybody reads; what to do stands at its end."""
+    rest = len(text) - _MOST_CHARACTERS
+    half = _MOST_CHARACTERS // 2
+    return text if rest <= 0 else f"{text[:half]} … ({rest:,} characters) … {text[-half:]}"

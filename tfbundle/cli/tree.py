@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from tfbundle.format.object_graph import TrackableObject
 
 
+_MAX_INDENT = 100  # so that a long chain of objects does not make lines longer and longer
+
+
 def read_tree(bundle: BundleReader) -> Sequence[TrackableObject]:
     """Return the object graph of a checkpoint.
 
@@ -37,7 +40,7 @@ def iter_tree_lines(bundle: BundleReader, graph: Sequence[TrackableObject]) -> I
     waiting = [(number, name, 1, 0) for name, number in reversed(graph[0].children)] if graph else []
     while waiting:
         number, name, depth, parent = waiting.pop()
-        indent = "  " * depth
+        indent = "  " * min(depth, _MAX_INDENT)
         if number in drawn or places[number] != (parent, name):
             yield f"{indent}{escape(name)} -> object {number}"
             continue

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from tfbundle.bundle.beside import record_checkpoint, surroundings_notes
+from tfbundle.bundle.beside import settle, surroundings_notes
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader, open_bundle
-from tfbundle.bundle.target import check_not_same
+from tfbundle.bundle.target import check_not_same, check_target, room_note, target_prefix
 from tfbundle.bundle.transcode import readable_bundle
-from tfbundle.bundle.writer import check_target, target_prefix
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.casting.stats import StatsTable
 from tfbundle.choosing.naming import Naming
@@ -78,7 +77,7 @@ def cast(
             notes = surroundings_notes(bundle.prefix, storage) if plan.decisions.are("cast").any() else []
             stats: StatsTable | None = None
             if options.dry_run:
-                notes += _unknowns(bundle, plan, policy)
+                notes += [*_unknowns(bundle, plan, policy), room_note(prefix, sum(plan.shard_nbytes), storage)]
             else:
                 check_target(prefix, plan.header.num_shards, options.if_exists, storage)
                 with readable_bundle(bundle, prefix) as readable:
@@ -97,7 +96,7 @@ def cast(
                         on_overflow=policy.on_overflow,
                         options=options,
                     )
-                notes += record_checkpoint([bundle.prefix], prefix, storage)
+                notes += settle([bundle.prefix], prefix, plan.header.num_shards, storage)
         except FormatError as error:
             raise error.add_path(bundle.prefix) from error
         return CastReport(

@@ -13,11 +13,11 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple, get_args
 
-from tfbundle.bundle.beside import record_checkpoint
+from tfbundle.bundle.beside import settle
 from tfbundle.bundle.locate import PathLike
+from tfbundle.bundle.publish import publish_bundle
 from tfbundle.bundle.reader import BundleReader, open_bundle
-from tfbundle.bundle.target import check_not_same
-from tfbundle.bundle.writer import check_target, publish_bundle, target_prefix
+from tfbundle.bundle.target import check_not_same, check_target, room_note, target_prefix
 from tfbundle.choosing.decisions import Decision, Decisions
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.dtypes import dtype_name
@@ -35,6 +35,7 @@ from tfbundle.streaming.run import RunOptions, carry_out
 
 Files = Literal["copy", "link", "move"]
 
+_MOST_INPUTS = 4  # that an error names
 _PART = re.compile(r"part-[0-9]{5,}-of-[0-9]{5,}" + re.escape(INDEX_SUFFIX))
 
 
@@ -114,21 +115,24 @@ def merge(
         prefix = target_prefix(target, bundles[0].prefix, storage)
         for bundle in bundles:
             _check_input(bundle, prefix, storage)
-        index, shards = unite(bundles)
-        plan = _plan(index, shards, layout)
-        notes: list[str] = []
+        try:
+            index, shards = unite(bundles)
+            plan = _plan(index, shards, layout)
+        except FormatError as error:
+            raise error.add_path(_name_inputs(bundles)) from error
+        nbytes, num_shards = sum(plan.shard_nbytes), plan.header.num_shards
+        notes = [room_note(prefix, nbytes, storage)] if files == "copy" else []
         if not options.dry_run:
-            check_target(prefix, plan.header.num_shards, options.if_exists, storage)
+            check_target(prefix, num_shards, options.if_exists, storage)
             if files == "copy":
                 carry_out(plan, shards, prefix, storage, on_overflow="error", options=options)
             else:
                 _link_files(bundles, index, shards, prefix, options)
-            notes = record_checkpoint((bundle.prefix for bundle in bundles), prefix, storage)
+            notes = settle((bundle.prefix for bundle in bundles), prefix, num_shards, storage)
             if files == "move":
                 _remove_inputs(bundles, shards, prefix)
-        nbytes = sum(plan.shard_nbytes)
         names = tuple(bundle.prefix for bundle in bundles)
-        return MergeReport(names, prefix, len(plan.decisions), plan.header.num_shards, nbytes, tuple(notes))
+        return MergeReport(names, prefix, len(plan.decisions), num_shards, nbytes, tuple(notes))
 
 
 def _check_request(files: Files, layout: Layout) -> None:
@@ -136,6 +140,13 @@ def _check_request(files: Files, layout: Layout) -> None:
         raise ValueError(f"files is {files!r}, expected one of {get_args(Files)}")
     if files != "copy" and layout != Layout():
         raise ValueError("only copied data can be laid out anew; leave out --link and --move, or the shard options")
+
+
+def _name_inputs(bundles: Sequence[BundleReader]) -> str:
+    """Return what an error calls the inputs, where it is about several of them."""
+    names = [bundle.prefix for bundle in bundles]
+    more = f" and {len(names) - _MOST_INPUTS} more" if len(names) > _MOST_INPUTS else ""
+    return ", ".join(names[:_MOST_INPUTS]) + more
 
 
 def _expand_parts(path: str, storage: Storage) -> list[str]:
@@ -257,6 +268,8 @@ def _link_files(
     with staging(storage, replace=options.if_exists == "replace") as stage:
         for number, shard in enumerate(shards):
             stage.link(shard.path, data_filename(prefix, number, len(shards)))
+        for shard in shards:
+            shard.check_unchanged()
         publish_bundle(stage, storage, prefix, index.header, index.iter_rows(), options.if_exists)
 
 

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tfbundle.bundle.beside import record_checkpoint
+from tfbundle.bundle.beside import settle
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader
 from tfbundle.bundle.soundness import Damage, check_rows, guess_cause, open_damaged
-from tfbundle.bundle.target import check_not_same
-from tfbundle.bundle.writer import check_target, target_prefix
+from tfbundle.bundle.target import check_not_same, check_target, room_note, target_prefix
 from tfbundle.choosing.decisions import Decision, Decisions
 from tfbundle.conversion.regroup import regroup
 from tfbundle.errors import BundleError, FormatError
@@ -113,6 +112,7 @@ def salvage(
         if not options.dry_run:
             check_target(prefix, bundle.shards.num_shards, options.if_exists, storage)  # before all that reading
         _, errors = check_rows(bundle)
+        bundle.check_unchanged()
         lost = _find_lost_tensors(bundle.index, errors, index_is_whole=not lost_blocks)
         index, sources = regroup(bundle, _sound_rows(bundle.index, lost))
         if not len(index):
@@ -121,10 +121,12 @@ def salvage(
         edits, notes = (Edits(), []) if is_whole else _edit_object_graph(bundle, index)
         everything = Decisions.of([Decision("copy", "salvage")] * len(index.tensor_rows))
         plan = plan_conversion(index, [file.nbytes for file in sources], everything, layout, edits)
-        if not options.dry_run:
+        if options.dry_run:
+            notes.append(room_note(prefix, sum(plan.shard_nbytes), storage))
+        else:
             check_target(prefix, plan.header.num_shards, options.if_exists, storage)
             carry_out(plan, sources, prefix, storage, on_overflow="error", options=options)
-            notes += record_checkpoint([bundle.prefix], prefix, storage)
+            notes += settle([bundle.prefix], prefix, plan.header.num_shards, storage)
         return SalvageReport(
             bundle.prefix,
             prefix,

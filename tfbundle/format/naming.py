@@ -43,6 +43,17 @@ def strip_data_suffix(path: str) -> str | None:
     return path[: match.start()] if match else None
 
 
+def parse_data_suffix(path: str) -> int | None:
+    """Return the number of shards that a shard's path tells, or None if it is no shard's path.
+
+    Example:
+        >>> parse_data_suffix("ckpt-7.data-00000-of-00002")
+        2
+    """
+    match = re.search(_DATA_SUFFIX, path) if _OF in path else None
+    return int(match[2]) if match else None
+
+
 def v1_shard_filename(prefix: str, shard_id: int, num_shards: int) -> str:
     """Return the path of one file of a sharded V1 checkpoint."""
     return f"{prefix}-{shard_id:05d}-of-{num_shards:05d}"

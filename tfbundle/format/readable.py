@@ -37,11 +37,10 @@ def format_nbytes(nbytes: int) -> str:
     """
     if nbytes < 1000:
         return f"{nbytes} B"
-    size = float(nbytes)
-    for unit in ("kB", "MB", "GB", "TB"):
-        size /= 1000
-        if size < 999.95 or unit == "TB":
-            break
+    size, unit = nbytes / 1000, "kB"
+    for larger in ("MB", "GB", "TB"):
+        if size >= 999.95:
+            size, unit = size / 1000, larger
     return f"{size:.1f} {unit}"
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from functools import cache
 from typing import Any
 
 from tfbundle.errors import BundleExistsError, BundleNotFoundError, UnsupportedError
+from tfbundle.format.naming import INDEX_SUFFIX, STATE_FILENAME, strip_data_suffix
 from tfbundle.reporting.page_data import iter_data
 from tfbundle.reporting.page_text import format_labels, format_parts
 from tfbundle.storage.base import Storage, staging
@@ -82,7 +84,8 @@ def write_page(path: str, report: Mapping[str, Any], /, *, storage: Storage | No
         storage: where files live; the local file system by default.
 
     Raises:
-        BundleExistsError: what is at ``path`` is no page: a directory, a device, a file of another kind.
+        BundleExistsError: what is at ``path`` is no page: a directory, a device, a file of another kind; or its name is
+            that of a checkpoint's file.
         OSError: the machine refuses.
 
     Example:
@@ -123,7 +126,10 @@ def check_place(path: str, /, *, storage: Storage | None = None) -> None:
 
 
 def _check_replaceable(storage: Storage, path: str) -> None:
-    """Check that nothing is there, or another page: a slip must not cost a checkpoint."""
+    """Check that nothing is there, or another page: a slip must not cost a checkpoint, nor one that is being made."""
+    name = os.path.basename(path).lower()
+    if name == STATE_FILENAME or name.endswith(INDEX_SUFFIX) or strip_data_suffix(name) is not None:
+        raise BundleExistsError("a report does not take the name of a checkpoint's file", path)
     try:
         with closing(storage.open(path)) as file:
             start = file.read(0, min(len(_START), file.nbytes))

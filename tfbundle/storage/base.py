@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from tfbundle.errors import TruncatedError
 
 Buffer = bytes | bytearray | memoryview
+Identity = tuple[int, ...]
 
 
 class ReadableFile(Protocol):
@@ -62,17 +63,32 @@ class Stage(Protocol):
     def link(self, source: str, path: str) -> None:
         """Let ``publish`` put another name of the existing file ``source`` at ``path``."""
 
-    def publish(self, last: str) -> None:
-        """Make every staged file durable, then visible, the one at ``last`` after all others."""
+    def publish(self, last: str, *, clean_up: Callable[[], None] = ...) -> None:
+        """Make every staged file durable, then visible, the one at ``last`` after all others.
 
-    def publish_over(self, last: str) -> None:
+        Args:
+            last: path of the last one.
+            clean_up: is called when that is done, still before anybody else can publish in the directory; again, if
+                it is interrupted.
+        """
+
+    def publish_over(self, last: str, *, check: Callable[[], None] = ..., clean_up: Callable[[], None] = ...) -> None:
         """As ``publish``, but the file at ``last`` takes the place of one that is there, which is never missing.
 
         The others have names that nothing uses before.
+
+        Args:
+            last: path of the last one.
+            check: is called before anything becomes visible, when nobody else can publish in the directory any more;
+                raises an error where it must not.
+            clean_up: as for ``publish``.
         """
 
     def discard(self) -> None:
-        """Remove whatever is staged and not published; harmless when repeated."""
+        """Remove whatever is staged and not published, or publish it if what it replaces is gone already.
+
+        Harmless when repeated.
+        """
 
 
 class Storage(Protocol):
@@ -89,8 +105,27 @@ class Storage(Protocol):
     def open_staged(self, path: str) -> StagedFile:
         """Open a staged file again, by its temporary path."""
 
+    def is_in_use(self, path: str) -> bool:
+        """Tell whether somebody still writes the files that were staged with the one at ``path``, the first of them."""
+
+    def publishing_in(self, directory: str) -> AbstractContextManager[None]:
+        """Let nobody publish in a directory while the block runs.
+
+        Raises:
+            OSError: somebody else goes on publishing there.
+        """
+
+    def hold(self, path: str) -> AbstractContextManager[None]:
+        """Let a file count as in use while the block runs."""
+
+    def free_nbytes(self, path: str) -> int | None:
+        """Return how many bytes can be written where ``path`` is or will be; None where that is not known."""
+
     def exists(self, path: str) -> bool:
         """Tell whether there is anything at ``path``."""
+
+    def identity(self, path: str) -> Identity | None:
+        """Return what changes when another file takes the place of the one at ``path``, or this one is changed."""
 
     def is_directory(self, path: str) -> bool:
         """Tell whether ``path`` is a directory."""
@@ -107,8 +142,13 @@ class Storage(Protocol):
     def remove_empty_directory(self, path: str) -> None:
         """Remove a directory if it is there and empty."""
 
-    def stage(self, *, replace: bool) -> Stage:
-        """Start a set of files; with ``replace`` they may take the place of existing ones."""
+    def stage(self, *, replace: bool, staged: Mapping[str, str] | None = None) -> Stage:
+        """Start a set of files.
+
+        Args:
+            replace: whether they may take the place of existing ones.
+            staged: files that an interrupted run has staged, by the path each will have; they belong to the set.
+        """
 
 
 @contextmanager

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tfbundle.bundle.writer import IfExists, publish_bundle
+from tfbundle.bundle.publish import publish_bundle, stage_shards
+from tfbundle.bundle.target import IfExists
 from tfbundle.casting.policy import OnOverflow
 from tfbundle.casting.stats import StatsTable
-from tfbundle.format.naming import data_filename
-from tfbundle.storage.base import ReadableFile, Stage, Storage, staging
+from tfbundle.storage.base import ReadableFile, Storage, staging
 from tfbundle.streaming.ledger import Ledger
 from tfbundle.streaming.pipeline import StepContext, run_steps
 from tfbundle.streaming.plan import Plan
@@ -77,7 +77,10 @@ def carry_out(
         CastError: values overflow and ``on_overflow`` does not allow it. Nothing is left behind.
     """
     with staging(storage, replace=options.if_exists == "replace") as stage:
-        targets = _stage_shards(stage, prefix, plan)
+        files = stage_shards(stage, storage, prefix, plan.shard_nbytes)
+        for file in files:
+            file.close()  # whoever writes opens it; there may be thousands
+        targets = tuple(file.path for file in files)
         context = StepContext(
             storage, tuple(source.path for source in sources), targets, Treatment(on_overflow, options.measure)
         )
@@ -99,16 +102,6 @@ def survey(
         storage, tuple(source.path for source in sources), (), Treatment(on_overflow, options.measure)
     )
     return _run(context, plan, sources, options).stats
-
-
-def _stage_shards(stage: Stage, prefix: str, plan: Plan) -> tuple[str, ...]:
-    """Create every target shard at its full size; return their temporary paths."""
-    files = [
-        stage.create(data_filename(prefix, shard, plan.header.num_shards)) for shard in range(plan.header.num_shards)
-    ]
-    for file, nbytes in zip(files, plan.shard_nbytes, strict=True):
-        file.reserve(nbytes)
-    return tuple(file.path for file in files)
 
 
 def _run(context: StepContext, plan: Plan, sources: Sequence[ReadableFile], options: RunOptions) -> Ledger:

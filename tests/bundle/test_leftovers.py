@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import tfbundle
+from tests.support.interrupted import NEW, OLD, OWNER, killed_while_replacing, stage
+from tfbundle.bundle.leftovers import Leftover, describe_unfinished, find_leftovers, find_strays, leftover_notes
+from tfbundle.storage.local import LocalStorage
+
+STORAGE = LocalStorage()
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> str:
+    return OLD.write(tmp_path / "model")
+
+
+def test_none(prefix: str) -> None:
+    assert find_leftovers(prefix, STORAGE) == []
+    assert leftover_notes(prefix, 1, STORAGE) == []
+    assert describe_unfinished(prefix, STORAGE) == ""
+
+
+def test_files_of_a_run_are_together(prefix: str) -> None:
+    staged = stage(NEW, prefix)
+    Path(f"{prefix}.tmp-9-00000000.index").touch()
+    expected = {path.partition(".tmp-")[0]: path for path in staged}
+    assert find_leftovers(prefix, STORAGE) == [
+        Leftover(expected, (), is_in_use=False),
+        Leftover({}, (f"{prefix}.tmp-9-00000000.index",), is_in_use=False),
+    ]
+
+
+def test_files_of_other_bundles_are_theirs(prefix: str, tmp_path: Path) -> None:
+    for name in ("model-2.index", "mode.index", "model.meta", "model.data"):
+        (tmp_path / f"{name}.tmp-{OWNER}").touch()
+    (tmp_path / f"model-2.tmp-{OWNER}.index").touch()
+    assert find_leftovers(prefix, STORAGE) == []
+
+
+def test_prefix_without_a_name(tmp_path: Path) -> None:
+    (tmp_path / f".index.tmp-{OWNER}").touch()
+    (leftover,) = find_leftovers(str(tmp_path / ""), STORAGE) or find_leftovers(f"{tmp_path}/", STORAGE)
+    assert leftover.staged == {f"{tmp_path}/.index": f"{tmp_path}/.index.tmp-{OWNER}"}
+
+
+def test_strays(prefix: str) -> None:
+    strays = [f"{prefix}.data-00000-of-00002", f"{prefix}.data-00001-of-00003"]
+    for path in [*strays, f"{prefix}2.data-00000-of-00002"]:
+        Path(path).touch()
+    assert find_strays(prefix, 1, STORAGE) == strays
+    assert find_strays(prefix, 2, STORAGE) == [f"{prefix}.data-00000-of-00001", strays[1]]
+
+
+def test_notes(prefix: str) -> None:
+    staged = stage(NEW, prefix)
+    Path(f"{prefix}.data-00000-of-00002").touch()
+    notes = leftover_notes(prefix, 1, STORAGE)
+    remedy = f"tfbundle verify --finish {prefix} removes them"
+    assert notes == [
+        f"left behind by an interrupted run: {staged[0]} and 2 more; {remedy}",
+        f"not of this checkpoint, which has 1 shard: {prefix}.data-00000-of-00002; {remedy}",
+    ]
+    with STORAGE.hold(staged[1]):
+        assert leftover_notes(prefix, 2, STORAGE)[-1] == f"another run writes here now: {staged[0]} and 2 more"
+
+
+def test_unfinished(tmp_path: Path) -> None:
+    prefix = str(tmp_path / "lost" / "model")
+    os.mkdir(tmp_path / "lost")
+    killed_while_replacing(prefix, 1)
+    index = f"{prefix}.index.tmp-{OWNER}"
+    remedy = f"tfbundle verify --finish {prefix} publishes it"
+    assert index in describe_unfinished(prefix, STORAGE)
+    assert remedy in describe_unfinished(prefix, STORAGE)
+    for path in (prefix, tmp_path / "lost", f"{prefix}.index", f"{prefix}.data-00000-of-00001"):
+        with pytest.raises(tfbundle.BundleNotFoundError) as caught:
+            tfbundle.open(path)
+        assert remedy in str(caught.value)
+    with pytest.raises(tfbundle.BundleExistsError) as refused:
+        tfbundle.save(prefix, {"w": 1})
+    assert remedy in str(refused.value)
+    with STORAGE.hold(index):
+        assert "a run that still goes on is about to publish it" in describe_unfinished(prefix, STORAGE)
+
+
+def test_temporary_copy_is_no_checkpoint(tmp_path: Path) -> None:
+    """Of a V1 checkpoint, made for a conversion that was killed: the directory must not offer it."""
+    OLD.write(tmp_path / "model.tmp-1-00000000")
+    with pytest.raises(tfbundle.BundleNotFoundError, match="Couldn't find"):
+        tfbundle.open(tmp_path)
+    NEW.write(tmp_path / "model")
+    assert tfbundle.load(tmp_path)["step"] == 6

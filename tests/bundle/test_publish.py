@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tfbundle
+from tfbundle.bundle.publish import publish_in_place, remove_stale_shards
+from tfbundle.format.entries import BundleHeader
+from tfbundle.format.naming import data_filename
+from tfbundle.storage.base import staging
+from tfbundle.storage.local import LocalStorage
+
+
+def test_stale_shards_go(tmp_path: Path) -> None:
+    keep = ["model.data-00000-of-00002", "model.data-00001-of-00002", "model.index", "model2.data-00000-of-00003"]
+    for name in [*keep, "model.data-00000-of-00001", "model.data-00002-of-00003"]:
+        (tmp_path / name).touch()
+    remove_stale_shards(str(tmp_path / "model"), 2, LocalStorage())
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(keep)
+
+
+@pytest.mark.parametrize("failing", ["unlink", "listdir"])
+def test_stale_shards_that_stay_are_told_with_the_bundle_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """All that can be removed are, and the user learns that the new bundle is whole."""
+    prefix = tmp_path / "model"
+    tfbundle.save(prefix, {"w": np.ones(2)})
+    strays = [tmp_path / f"model.data-0000{shard}-of-00003" for shard in range(3)]
+    for path in strays:
+        path.touch()
+    unlink = os.unlink
+
+    def fail(path: str) -> None:
+        if failing == "listdir" or path == str(strays[0]):
+            raise OSError(errno.EIO, "Input/output error", path)
+        unlink(path)
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(OSError, match="is complete, but old data files") as caught,
+    ):
+        patch.setattr(os, failing, fail)
+        tfbundle.save(prefix, {"w": np.zeros(2)}, if_exists="replace")
+    assert caught.value.filename == str(strays[0] if failing == "unlink" else tmp_path)
+    assert [path.exists() for path in strays] == [True, failing != "unlink", failing != "unlink"]
+    assert tfbundle.load(prefix)["w"].tolist() == [0, 0]
+
+
+def test_in_place_with_one_more_data_file(tmp_path: Path) -> None:
+    prefix, storage = str(tmp_path / "model"), LocalStorage()
+    tfbundle.save(prefix, {"w": np.ones(2)})
+    with tfbundle.open(prefix) as bundle:
+        header, rows = bundle.index.header, list(bundle.index.iter_rows())
+    with staging(storage, replace=True) as stage:
+        stage.link(data_filename(prefix, 0, 1), data_filename(prefix, 0, 2))
+        stage.create(data_filename(prefix, 1, 2)).write_at(0, b"more")
+        publish_in_place(stage, storage, prefix, replace(header, num_shards=2), rows, check=lambda: None)
+    names = ["model.data-00000-of-00002", "model.data-00001-of-00002", "model.index"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert (tmp_path / names[1]).read_bytes() == b"more"
+    assert tfbundle.load(prefix)["w"].tolist() == [1, 1]
+
+
+def test_in_place_unless_the_bundle_is_another_by_now(tmp_path: Path) -> None:
+    prefix, storage = str(tmp_path / "model"), LocalStorage()
+    tfbundle.save(prefix, {"w": np.ones(2)})
+
+    def refuse() -> None:
+        raise tfbundle.FormatError("it changed")
+
+    with pytest.raises(tfbundle.FormatError, match="it changed"), staging(storage, replace=True) as stage:
+        stage.link(data_filename(prefix, 0, 1), data_filename(prefix, 0, 2))
+        publish_in_place(stage, storage, prefix, BundleHeader(2), [], check=refuse)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.data-00000-of-00001", "model.index"]
+    assert tfbundle.load(prefix)["w"].tolist() == [1, 1]

@@ -1,0 +1,165 @@
+"""Commands that faults are thrown at, and the directories they work in.
+
+Each has a source with three data files and more than one window in a tensor, and beside the target files of others:
+another bundle whose name begins with the target's, one of its temporary files, and a text.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import tfbundle
+from tfbundle.streaming.layout import Layout
+
+SOURCE, TARGET = "source/model", "out/model"
+
+_SHARDS = (
+    {"a/w": 300_000, "a/b": 5},
+    {"b/w": 70, "b/b": 7},
+    {"c/w": 900},
+)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A command and where it runs.
+
+    Attributes:
+        name: for people.
+        arguments: of ``tfbundle``; ``@`` stands for the directory.
+        prepare: fills the directory, beyond the source.
+        target: prefix of what it writes.
+        takes_over: prefixes of what it may remove once the target is complete.
+        again: what repeats the command when there is a target.
+        is_repeatable: whether another run gives the same files.
+        step_nbytes: as for ``Setting``.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    prepare: Callable[[Path], None] = lambda root: None
+    target: str = TARGET
+    takes_over: tuple[str, ...] = ()
+    again: tuple[str, ...] = ("--force",)
+    is_repeatable: bool = True
+    step_nbytes: int = 0
+
+    def build(self, root: Path) -> None:
+        """Fill an empty directory."""
+        write_source(root / SOURCE)
+        self.prepare(root)
+
+    def command(self, root: Path) -> list[str]:
+        """Return the arguments for a directory."""
+        return [argument.replace("@", str(root)) for argument in self.arguments]
+
+    def repeated(self, root: Path) -> list[str]:
+        """Return the arguments of a run after a fault."""
+        command = self.command(root)
+        return command + [option for option in self.again if option not in command]
+
+
+def write_source(prefix: Path, seed: int = 3) -> None:
+    """Write a bundle with three data files."""
+    random = np.random.default_rng(seed)
+    parts = []
+    for number, sizes in enumerate(_SHARDS):
+        tensors = {name: random.normal(size=size).astype(np.float32) for name, size in sizes.items()}
+        parts.append(prefix.with_name(f"part-{number}"))
+        tfbundle.save(parts[-1], {**tensors, f"step{number}": np.int64(number)})
+    tfbundle.merge(parts, prefix, files="move")
+
+
+def add_bystanders(root: Path) -> None:
+    """Put files of others into the directory of the target."""
+    folder = root / "out"
+    folder.mkdir(exist_ok=True)
+    (folder / "notes.txt").write_text("keep me")
+    tfbundle.save(folder / "model-10", {"w": np.ones(3)})
+    (folder / "model-10.index.tmp-1-0badcafe").write_bytes(b"of another run")
+    (folder / "model.meta").write_bytes(b"graph")
+
+
+def _add_old(root: Path, num_shards: int) -> None:
+    add_bystanders(root)
+    write_source(root / "old", seed=4)
+    tfbundle.merge([root / "old"], root / TARGET, layout=Layout(shards=num_shards))
+    for path in root.glob("old.*"):
+        path.unlink()
+
+
+def _add_old_of_two(root: Path) -> None:
+    _add_old(root, 2)
+
+
+def _add_old_of_three(root: Path) -> None:
+    _add_old(root, 3)
+
+
+def _add_second(root: Path) -> None:
+    add_bystanders(root)
+    tfbundle.save(root / "source/second", {"d/w": np.arange(50, dtype=np.float32)})
+
+
+def _add_second_and_old(root: Path) -> None:
+    _add_old(root, 2)
+    tfbundle.save(root / "source/second", {"d/w": np.arange(50, dtype=np.float32)})
+
+
+def _add_array(root: Path) -> None:
+    add_bystanders(root)
+    np.save(root / "array.npy", np.arange(5, dtype=np.float32))
+
+
+def _move_in(root: Path) -> None:
+    _add_array(root)
+    for path in (root / "source").iterdir():
+        shutil.copy(path, root / "out" / path.name)
+
+
+def _add_twin(root: Path) -> None:
+    add_bystanders(root)
+    write_source(root / "source/second", seed=5)
+
+
+def _damage(root: Path) -> None:
+    add_bystanders(root)
+    with (root / f"{SOURCE}.data-00001-of-00003").open("r+b") as file:
+        file.write(b"????")
+
+
+_HALVE = ("halve", f"@/{SOURCE}", f"@/{TARGET}", "--jobs", "1", "--quiet")
+_MERGE = ("merge", f"@/{SOURCE}", "@/source/second", f"@/{TARGET}", "--jobs", "1", "--quiet")
+_SET = ("set", f"@/{TARGET}", "a/b", "@/array.npy", "--quiet")
+_AVERAGE = ("average", f"@/{SOURCE}", "@/source/second", f"@/{TARGET}", "--quiet")
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("halve", _HALVE, add_bystanders),
+        Scenario(
+            "halve into new directories",
+            tuple(word.replace("out/", "out/deep/") for word in _HALVE),
+            target="out/deep/model",
+        ),
+        Scenario("halve --force", (*_HALVE, "--force"), _add_old_of_three),
+        Scenario("halve --force, other shards", (*_HALVE, "--force"), _add_old_of_two),
+        Scenario("halve, refused", _HALVE, _add_old_of_three),
+        Scenario("halve --jobs 2", (*_HALVE, "--jobs", "2"), add_bystanders, step_nbytes=100_000),
+        Scenario("halve --force --jobs 2", (*_HALVE, "--jobs", "2", "--force"), _add_old_of_two, step_nbytes=100_000),
+        Scenario("merge", _MERGE, _add_second),
+        Scenario("merge --force", (*_MERGE, "--force"), _add_second_and_old),
+        Scenario("merge --link", (*_MERGE, "--link"), _add_second),
+        Scenario("merge --move", (*_MERGE, "--move"), _add_second, takes_over=(SOURCE, "source/second")),
+        Scenario("set", _SET, _move_in, again=(), is_repeatable=False),
+        Scenario("set --output", (*_SET[:1], f"@/{SOURCE}", *_SET[2:], "--output", f"@/{TARGET}"), _add_array),
+        Scenario("average", _AVERAGE, _add_twin),
+        Scenario("salvage", ("salvage", *_HALVE[1:]), _damage),
+        Scenario("cast", ("cast", *_HALVE[1:], "--to", "bfloat16"), add_bystanders),
+    )
+}
