@@ -203,7 +203,10 @@ class Launcher:
         status = int(self._read())
         watchdog.cancel()
         output, errors = (Path(self._path(name)).read_text() for name in ("output", "errors"))
-        return Finished(status, output, errors, survivors=_survivors(pid))
+        survivors = _survivors(pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        return Finished(status, output, errors, survivors=survivors)
 
     def _path(self, name: str) -> str:
         return f"{self._folder.name}/{name}"
