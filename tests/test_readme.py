@@ -13,9 +13,8 @@ import pytest
 from tfbundle.blending import npy
 from tfbundle.cli import name_map, status
 from tfbundle.cli.parser import VERBS
-from tfbundle.conversion import regroup
-from tfbundle.format import entries, meta_graph, state, varints
-from tfbundle.sstable import snappy
+from tfbundle.format import entries, extents, index, meta_graph, state, varints
+from tfbundle.sstable import block, snappy
 from tfbundle.storage import buffers
 
 TOP = Path(__file__).resolve().parent.parent
@@ -75,8 +74,10 @@ LIMITS = {
     "dimensions of a tensor": entries._MAX_RANK,
     "elements of a tensor": entries._MAX_ELEMENTS,
     "what a compressed block of an index may expand to": snappy._MAX_EXPANSION,
-    "bytes of a varint": varints._MAX_NBYTES,
-    "layers of payloads over the same bytes that `salvage` takes apart": regroup._MOST_LAYERS,
+    "bytes of a varint": varints.MAX_VARINT_NBYTES,
+    "block of an index": index.MAX_BLOCK_NBYTES,
+    "what keys that share their beginnings may expand to": block.MAX_KEY_EXPANSION,
+    "payloads over the same bytes, where they are read at all": extents.MAX_OVERLAP,
     "`checkpoint` file": state.MAX_STATE_NBYTES,
     "graph (`.meta`, `saved_model.pb`)": meta_graph.MAX_GRAPH_NBYTES,
     "`--map` file": name_map._MOST_NBYTES,
@@ -84,7 +85,7 @@ LIMITS = {
     "window in which tensors are read and written": buffers.WINDOW_NBYTES,
     "an error, whatever names it holds": status._MOST_CHARACTERS,
 }
-UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "": 1, "bytes": 1, "times its size": 1, "characters": 1}
+UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "": 1, "bytes": 1, "times its size": 1, "times their block": 1, "characters": 1}
 
 
 def test_limits_are_those_of_the_code() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,11 +16,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import tfbundle
+from tests.support.bundles import write_bundle
 from tests.support.handmade import HandmadeBundle, HandmadeTensor, bundle_files, flip
+from tests.support.handmade import strings as strings_tensor
 from tests.support.partitions import Extents, Piece, partitioned_bundle, partitions, slice_key
 from tests.support.requirements import tensorflow
-from tests.support.wire import bytes_field, varint_field
-from tfbundle import ChecksumError, FormatError
+from tests.support.tables import write_table
+from tests.support.wire import bytes_field, entry_proto, shape_proto, varint_field
+from tfbundle import ChecksumError, DiffOptions, FormatError, TruncatedError, UnsupportedError
+from tfbundle.format.ordered_code import encode_slice_key
 
 Cut = tuple[tuple[int, ...], list[Piece]]
 
@@ -233,12 +239,85 @@ class TestDamage:
                     bundle.read("w", where)
             assert bundle.read("w", 3) == 3  # only a part of the slice
 
+    def test_slices_that_share_bytes_take_no_memory(self, tmp_path: Path) -> None:
+        """A small file could otherwise ask for any amount."""
+        extents: list[Extents] = [((start, 1), (0, -1)) for start in range(60)]
+        listed = b"".join(bytes_field(7, slice_message(each)) for each in extents)
+        whole = HandmadeTensor(b"w", 1, (60, 2), b"", crc=0, extra=listed)
+        first = HandmadeTensor(slice_key(b"w", extents[0]), 1, (1, 2), bytes(8))
+        bundle = HandmadeBundle([whole, first])
+        bundle.write(tmp_path / "m")
+        rows = [(b"", bundle.header), (b"w", whole.placed(0))]
+        rows += [(slice_key(b"w", each), first.placed(0)) for each in extents]
+        (tmp_path / "m.index").write_bytes(write_table(sorted(rows)))
+        with tfbundle.open(tmp_path / "m") as opened:
+            with pytest.raises(FormatError, match="slices take 480 bytes, their data files have 8"):
+                opened["w"]
+            assert opened.read("w", 3).tolist() == [0, 0]
+
+    def test_slice_that_its_shard_cannot_hold_takes_no_memory(self, tmp_path: Path) -> None:
+        half: list[Extents] = [((0, 2**40),), ((2**40, 2**40),)]
+        whole = entry_proto(1, shape_proto(2**41), 0) + b"".join(bytes_field(7, slice_message(each)) for each in half)
+        rows = {encode_slice_key(b"w", each): entry_proto(1, shape_proto(2**40), 2**42) for each in half}
+        write_bundle(str(tmp_path / "m"), {b"w": whole, **rows}, [bytes(8)])
+        with pytest.raises(TruncatedError, match="but the file has 8"):
+            tfbundle.load(tmp_path / "m")
+
     def test_index_that_does_not_fit(self, tmp_path: Path) -> None:
         with tfbundle.open(halves(tmp_path / "m")) as bundle:
             with pytest.raises(IndexError, match="out of bounds"):
                 bundle.read("w", 4)
             with pytest.raises(IndexError, match="too many indices"):
                 bundle.read("w", (0, 0))
+
+
+def slice_message(extents: Extents) -> bytes:
+    """Encode extents; a length of -1 is left out."""
+    parts = ((varint_field(1, start), varint_field(2, size) if size >= 0 else b"") for start, size in extents)
+    return b"".join(bytes_field(1, b"".join(part)) for part in parts)
+
+
+class TestManyDimensions:
+    """More of them than numpy has."""
+
+    ONES = (1,) * 64
+    BEFORE = ((0, 1),) * 64
+    SHAPE = (*ONES, 4, 3)
+
+    @pytest.fixture
+    def prefix(self, tmp_path: Path) -> str:
+        values = np.arange(12, dtype=np.float32).reshape(4, 3)
+        parts = [(((start, 4), (at, size)), values[:, at : at + size]) for start, at, size in ((0, 0, 1), (0, 1, 2))]
+        extents: list[Extents] = [(*self.BEFORE, *tail) for tail, _ in parts]
+        listed = b"".join(bytes_field(7, slice_message(each)) for each in extents)
+        whole = HandmadeTensor(b"w", 1, self.SHAPE, b"", crc=0, extra=listed)
+        rows = [
+            HandmadeTensor(encode_slice_key(b"w", each), 1, (*self.ONES, *part.shape), part.tobytes())
+            for each, (_, part) in zip(extents, parts, strict=True)
+        ]
+        return HandmadeBundle([whole, *rows]).write(tmp_path / "m")
+
+    def test_no_array(self, prefix: str) -> None:
+        with pytest.raises(UnsupportedError, match="tensor 'w' has 66 dimensions, an array at most"):
+            tfbundle.load(prefix)
+
+    def test_slices_are_joined_and_compared_all_the_same(self, prefix: str, tmp_path: Path) -> None:
+        tfbundle.halve(prefix, tmp_path / "h")
+        with tfbundle.open(tmp_path / "h") as halved:
+            assert halved.entries["w"].shape == self.SHAPE
+            assert halved.entries["w"].slices == ()
+            assert np.frombuffer(halved.payload("w"), np.float16).tolist() == list(range(12))
+        assert tfbundle.diff(prefix, prefix).equal
+        assert not tfbundle.diff(prefix, tmp_path / "h", options=DiffOptions(ignore_dtype=True)).values
+
+    @pytest.mark.parametrize(
+        ("shape", "reason"), [((1,) * 65, "has 65 dimensions, an array at most"), ((0, 2**62, 2), "of shape")]
+    )
+    def test_strings(self, tmp_path: Path, shape: tuple[int, ...], reason: str) -> None:
+        tensor = strings_tensor("s", [b"x"] * math.prod(shape))
+        prefix = HandmadeBundle([replace(tensor, shape=shape)]).write(tmp_path / "m")
+        with pytest.raises(UnsupportedError, match=f"tensor 's' {reason}"):
+            tfbundle.load(prefix)
 
 
 def restore(tf: Any, prefix: str | Path, name: str, spec: str, dtype: Any) -> list[Any]:

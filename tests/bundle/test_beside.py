@@ -9,7 +9,7 @@ import pytest
 from tests.support.handmade import HandmadeBundle, floats
 from tests.support.requirements import tensorflow
 from tfbundle import halve, latest
-from tfbundle.bundle.beside import record_checkpoint, surroundings_notes
+from tfbundle.bundle.beside import record_checkpoint, settle, surroundings_notes
 from tfbundle.storage.local import LocalStorage
 
 STATE = 'model_checkpoint_path: "{0}"\nall_model_checkpoint_paths: "{0}"\n'
@@ -145,3 +145,31 @@ def test_file_that_cannot_be_replaced(source: str, tmp_path: Path, monkeypatch: 
     assert note == f"left alone: {tmp_path}/half/checkpoint: Operation not permitted"
     assert (tmp_path / "half" / "checkpoint").read_text() == before
     assert sorted(os.listdir(tmp_path / "half")) == ["checkpoint", "first.data-00000-of-00001", "first.index"]
+
+
+def failing(path: str | Path) -> OSError:
+    return PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+
+
+def test_graph_that_nobody_may_look_for(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(source + ".meta").write_bytes(b"graph")
+
+    def fail(_storage: LocalStorage, path: str) -> bool:
+        raise failing(path)
+
+    monkeypatch.setattr(LocalStorage, "exists", fail)
+    assert surroundings_notes(source, LocalStorage()) == []
+
+
+def test_directory_that_nobody_may_list(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundle is complete by then."""
+
+    def fail(_storage: LocalStorage, path: str) -> list[str]:
+        raise failing(path)
+
+    monkeypatch.setattr(LocalStorage, "list_directory", fail)
+    notes = settle([source], str(tmp_path / "model"), 1, LocalStorage())
+    assert notes == [
+        f"{tmp_path}/checkpoint names it as the latest checkpoint",
+        f"nobody knows what is left of interrupted runs: {tmp_path}: Permission denied",
+    ]

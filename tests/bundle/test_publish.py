@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tfbundle
-from tfbundle.bundle.publish import remove_stale_shards
+from tfbundle.bundle.publish import publish_in_place, remove_stale_shards
+from tfbundle.format.entries import BundleHeader
+from tfbundle.format.naming import data_filename
+from tfbundle.storage.base import staging
 from tfbundle.storage.local import LocalStorage
 
 
@@ -46,3 +50,32 @@ def test_stale_shards_that_stay_are_told_with_the_bundle_complete(
     assert caught.value.filename == str(strays[0] if failing == "unlink" else tmp_path)
     assert [path.exists() for path in strays] == [True, failing != "unlink", failing != "unlink"]
     assert tfbundle.load(prefix)["w"].tolist() == [0, 0]
+
+
+def test_in_place_with_one_more_data_file(tmp_path: Path) -> None:
+    prefix, storage = str(tmp_path / "model"), LocalStorage()
+    tfbundle.save(prefix, {"w": np.ones(2)})
+    with tfbundle.open(prefix) as bundle:
+        header, rows = bundle.index.header, list(bundle.index.iter_rows())
+    with staging(storage, replace=True) as stage:
+        stage.link(data_filename(prefix, 0, 1), data_filename(prefix, 0, 2))
+        stage.create(data_filename(prefix, 1, 2)).write_at(0, b"more")
+        publish_in_place(stage, storage, prefix, replace(header, num_shards=2), rows, check=lambda: None)
+    names = ["model.data-00000-of-00002", "model.data-00001-of-00002", "model.index"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert (tmp_path / names[1]).read_bytes() == b"more"
+    assert tfbundle.load(prefix)["w"].tolist() == [1, 1]
+
+
+def test_in_place_unless_the_bundle_is_another_by_now(tmp_path: Path) -> None:
+    prefix, storage = str(tmp_path / "model"), LocalStorage()
+    tfbundle.save(prefix, {"w": np.ones(2)})
+
+    def refuse() -> None:
+        raise tfbundle.FormatError("it changed")
+
+    with pytest.raises(tfbundle.FormatError, match="it changed"), staging(storage, replace=True) as stage:
+        stage.link(data_filename(prefix, 0, 1), data_filename(prefix, 0, 2))
+        publish_in_place(stage, storage, prefix, BundleHeader(2), [], check=refuse)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.data-00000-of-00001", "model.index"]
+    assert tfbundle.load(prefix)["w"].tolist() == [1, 1]

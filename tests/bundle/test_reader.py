@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.bundles import entry_of, shard_path, write_bundle, write_worked_example
+from tests.support.partitions import slice_key
 from tests.support.processes import run_script
 from tests.support.tables import WORKED_ROWS
 from tests.support.wire import bytes_field, entry_proto, shape_proto, varint_field
@@ -478,6 +479,19 @@ class TestDamage:
         with pytest.raises(TruncatedError):
             open_bundle(prefix)["t"]
 
+    def test_slices_larger_than_their_shard(self, prefix: str) -> None:
+        """Every one lies within it, so they share bytes; told before memory is allocated for the tensor."""
+        slices: list[tuple[int, int]] = [(0, 2), (2, 2)]
+        listed = b"".join(
+            bytes_field(7, bytes_field(1, (varint_field(1, start) if start else b"") + varint_field(2, length)))
+            for start, length in slices
+        )
+        payload = bytes(8)
+        rows = {slice_key(b"w", (extent,)): entry_of(1, shape_proto(2), payload) for extent in slices}
+        write_bundle(prefix, {**rows, b"w": varint_field(1, 1) + bytes_field(2, shape_proto(4)) + listed}, [payload])
+        with pytest.raises(FormatError, match=r"its slices take 16 bytes, their data files have 8$"):
+            open_bundle(prefix)["w"]
+
 
 class TestShards:
     def test_missing_shard_names_what_is_there(self, worked: str) -> None:
@@ -525,7 +539,7 @@ class TestUnsupported:
 
     def test_more_dimensions_than_numpy_has(self, prefix: str) -> None:
         write_tensor(prefix, entry_of(3, shape_proto(*[1] * 65), bytes(4)), bytes(4))
-        with pytest.raises(UnsupportedError, match="found 65"):
+        with pytest.raises(UnsupportedError, match="has 65 dimensions, an array at most"):
             open_bundle(prefix)["t"]
 
 

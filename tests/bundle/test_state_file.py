@@ -224,3 +224,18 @@ def test_latest_counts_where_it_is_not_listed(folder: Path) -> None:
 def test_no_list(folder: Path) -> None:
     with pytest.raises(BundleNotFoundError, match="Couldn't find 'checkpoint' file"):
         newest(folder, 1)
+
+
+def test_path_with_a_nul_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "a\\000b/c"')
+    assert latest(tmp_path) is None
+    with pytest.raises(BundleNotFoundError):
+        tfbundle.open(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["..", "../..", "/..", "/", "a/..", "../m", "/tmp/m"])
+def test_no_path_leads_out_of_the_directory(tmp_path: Path, path: str) -> None:
+    (tmp_path / "checkpoint").write_text(f'model_checkpoint_path: "{path}"')
+    state = get_checkpoint_state(tmp_path)
+    assert state is not None
+    assert os.path.commonpath([tmp_path, os.path.normpath(state.latest)]) == str(tmp_path)

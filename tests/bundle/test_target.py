@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import tfbundle
+from tests.support.bundles import write_bundle
 from tests.support.handmade import HandmadeBundle, floats
+from tests.support.wire import bytes_field, varint_field
 from tfbundle import BundleExistsError
 from tfbundle.bundle.target import check_not_same, check_room, room_note, target_prefix
 from tfbundle.storage.local import LocalStorage
@@ -108,3 +110,18 @@ class TestRoom:
         with pytest.raises(OSError, match="No space left on device"):
             tfbundle.replace_tensor(source, "v", np.zeros(1, np.float32), output=tmp_path / "out" / "model")
         assert not (tmp_path / "out").exists()
+
+
+def test_header_that_speaks_of_many_data_files_costs_one_look(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bundle(source, {}, header=varint_field(1, 90_000) + bytes_field(3, varint_field(1, 1)))
+    looks: list[str] = []
+
+    def look(storage: LocalStorage, left: str, right: str) -> bool:
+        looks.append(left)
+        return False
+
+    monkeypatch.setattr(LocalStorage, "is_same", look)
+    check(source, tmp_path / "other")
+    assert len(looks) == 1

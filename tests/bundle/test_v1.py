@@ -16,6 +16,7 @@ from tests.support.requirements import tensorflow
 from tests.support.tables import assemble_table, plain_block, varint, write_table
 from tests.support.wire import bytes_field, shape_proto, varint_field
 from tfbundle import BundleNotFoundError, ChecksumError, FormatError, UnsupportedError
+from tfbundle.format.ordered_code import encode_slice_key
 
 WHOLE = np.arange(12, dtype=np.float32).reshape(4, 3)
 QUARTERS: list[Extents] = [((0, 2), (0, 1)), ((0, 2), (1, 2)), ((2, 2), (0, 1)), ((2, 2), (1, 2))]
@@ -79,6 +80,7 @@ class TestReading:
             assert bundle["b"] == 7
             assert bundle.read("a", np.s_[1:]).tolist() == [1, 2]
             assert bundle.read("s", 1).item() == b"yz"
+            assert bundle.read("s", 1).dtype == object
             with pytest.raises(tfbundle.TensorNotFoundError, match="Key c not found"):
                 bundle["c"]
 
@@ -130,6 +132,44 @@ class TestReading:
 
 
 class TestDamage:
+    def test_tensor_without_a_name(self, tmp_path: Path) -> None:
+        tensor = bytes_field(2, shape_proto(4)) + varint_field(3, 1) + bytes_field(4, bytes_field(1, b""))
+        rows = [(b"", bytes_field(1, bytes_field(1, tensor) + bytes_field(2, varint_field(1, 1))))]
+        (tmp_path / "v1").write_bytes(write_table(rows))
+        with pytest.raises(FormatError, match="a tensor without a name"):
+            tfbundle.open(tmp_path / "v1")
+
+    def test_tensor_without_slices(self, tmp_path: Path) -> None:
+        tensor = bytes_field(1, b"w") + bytes_field(2, shape_proto(0, 2)) + varint_field(3, 1)
+        rows = [(b"", bytes_field(1, bytes_field(1, tensor) + bytes_field(2, varint_field(1, 1))))]
+        (tmp_path / "v1").write_bytes(write_table(rows))
+        with pytest.raises(FormatError, match="tensor 'w': no slice of it is stored"):
+            tfbundle.load(tmp_path / "v1")
+        assert [damage.tensor for damage in tfbundle.verify(tmp_path / "v1").damages] == ["w"]
+        with pytest.raises(FormatError, match="no slice of it is stored"):
+            tfbundle.halve(tmp_path / "v1", tmp_path / "h")
+
+    def test_slices_that_their_rows_cannot_hold_take_no_memory(self, tmp_path: Path) -> None:
+        half: list[Extents] = [((0, 2**40),), ((2**40, 2**40),)]
+        listed = b"".join(bytes_field(4, slice_proto(extents)) for extents in half)
+        tensor = bytes_field(1, b"w") + bytes_field(2, shape_proto(2**41)) + varint_field(3, 1) + listed
+        rows = [(b"", bytes_field(1, bytes_field(1, tensor) + bytes_field(2, varint_field(1, 1))))]
+        rows += [(encode_slice_key(b"w", extents), bytes_field(2, bytes_field(1, b"w"))) for extents in half]
+        (tmp_path / "v1").write_bytes(write_table(rows))
+        with pytest.raises(FormatError, match="1099511627776 values in 5 bytes"):
+            tfbundle.load(tmp_path / "v1")
+
+    def test_more_dimensions_than_numpy_has(self, tmp_path: Path) -> None:
+        whole = bytes_field(1, b"") * 65
+        tensor = bytes_field(1, b"w") + bytes_field(2, shape_proto(*[1] * 65)) + varint_field(3, 1)
+        tensor += bytes_field(4, whole)
+        rows = [(b"", bytes_field(1, bytes_field(1, tensor) + bytes_field(2, varint_field(1, 1))))]
+        rows.append((encode_slice_key(b"w", ((0, -1),) * 65), bytes_field(2, bytes_field(3, bytes_field(5, bytes(4))))))
+        (tmp_path / "v1").write_bytes(write_table(rows))
+        with pytest.raises(UnsupportedError):
+            tfbundle.load(tmp_path / "v1")
+        assert [damage.kind for damage in tfbundle.verify(tmp_path / "v1").damages] == ["UnsupportedError"]
+
     def test_overlap(self, tf: Any, tmp_path: Path) -> None:
         path = write_v1(tmp_path / "v1", [*QUARTERS[:2], ((1, 3), (0, 1)), QUARTERS[3]])
         with pytest.raises(tf.errors.OpError):
@@ -252,6 +292,26 @@ class TestOneTensor:
         with tfbundle.open(tmp_path / "v1") as bundle:
             assert bundle["s"].tolist() == [b"ab", b""]
             assert bundle.read("s", 0).item() == b"ab"
+
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            (b"", "6 values in 4 bytes"),  # told before memory is allocated for the tensor
+            (bytes(20), r"5 values for shape \[2, 3\]"),
+            (bytes(23), "23 bytes are no whole number of values of 4 bytes"),
+        ],
+    )
+    def test_row_with_too_few_values(self, tmp_path: Path, values: bytes, message: str) -> None:
+        rows = dict(v1_rows([((0, 2), (0, 3)), ((2, 2), (0, 3))]))
+        rows[slice_key(b"w", ((2, 2), (0, 3)))] = bytes_field(
+            2, bytes_field(3, bytes_field(5, values) if values else b"")
+        )
+        (tmp_path / "v1").write_bytes(write_table(rows.items()))
+        with tfbundle.open(tmp_path / "v1") as bundle:
+            assert np.array_equal(bundle.read("w", np.s_[:2]), WHOLE[:2])
+            with pytest.raises(FormatError, match=f"tensor 'w', slice 2,2:0,3: {message}$") as caught:
+                bundle["w"]
+            assert caught.value.path == str(tmp_path / "v1")
 
     def test_list_is_missing(self, tmp_path: Path) -> None:
         (tmp_path / "v1").write_bytes(write_table(v1_rows(QUARTERS)[1:]))

@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,34 @@ class TestSignals:
         child.send_signal(number)
         output, errors = child.communicate(timeout=60)
         assert (child.returncode, output, errors) == (128 + number, b"", b"")
+
+
+class Dropped:
+    """What is raised when it is forgotten is dropped, and told by ``sys.unraisablehook``."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+    def __del__(self) -> None:
+        if self.error:
+            raise self.error
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_interrupt_where_exceptions_are_dropped_comes_again() -> None:
+    with pytest.raises(Interrupted) as caught, interruptible():
+        Dropped()
+        time.sleep(30)
+    assert caught.value.status == 128 + signal.SIGTERM
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_other_exceptions_are_dropped_as_ever(capsys: pytest.CaptureFixture[str]) -> None:
+    hook = sys.unraisablehook
+    with interruptible():
+        Dropped(ValueError("dropped"))
+    assert sys.unraisablehook is hook
+    assert "ValueError: dropped" in capsys.readouterr().err
 
 
 def test_another_thread_has_no_signals() -> None:

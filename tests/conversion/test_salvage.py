@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from tfbundle import (
     salvage,
 )
 from tfbundle.format.object_graph import decode_object_graph
+from tfbundle.format.ordered_code import encode_slice_key
 
 BUNDLE = HandmadeBundle(
     [
@@ -254,6 +256,20 @@ def test_lost_slice(tmp_path: Path, how: str, shard: int) -> None:
     assert values_of(report) == {"plain": [1, 2]}
     assert list(tfbundle.open(tmp_path / "saved").index) == [b"plain"]
     assert report.nbytes == 8
+
+
+def test_slices_of_a_slice_are_lost_with_it(tmp_path: Path) -> None:
+    """Damage makes a slice look partitioned; what would be its own slices is no tensor."""
+    inner = partitioned_bundle("w", VALUES, FLOAT32, PIECES, [0] * 3)
+    outer = inner.tensors[1].name
+    nested = encode_slice_key(outer, ((0, 2), (0, -1)))
+    extra = bytes_field(7, bytes_field(1, varint_field(2, 2)) + bytes_field(1, b""))
+    tensors = [each if each.name != outer else replace(each, extra=extra) for each in inner.tensors]
+    part = HandmadeTensor(nested, FLOAT32, (2, 4), VALUES[:2].tobytes())
+    source = HandmadeBundle([*tensors, part, floats("x", [1])]).write(tmp_path / "m")
+    report = salvage(source, tmp_path / "saved")
+    assert list(lost(report)) == ["w"]
+    assert list(tfbundle.open(tmp_path / "saved").index) == [b"x"]
 
 
 @pytest.mark.parametrize("whole", [b"\xff", None], ids=["damaged", "missing"])

@@ -261,8 +261,8 @@ def judge_error(reference: Reference, tree: Tree, finished: Finished, fault: Fau
 
 def judge_signal(reference: Reference, tree: Tree, finished: Finished, fault: Fault) -> Verdict:
     """A signal ends the command quietly, and nothing is left behind."""
-    number = signal.Signals[fault.kind]
-    verdict = judge(reference, tree, finished, [128 + number])
+    kinds = [fault.kind, *(word.removeprefix("signal=") for more in fault.more for word in more.split(":")[1:2])]
+    verdict = judge(reference, tree, finished, [128 + signal.Signals[kind] for kind in kinds])
     verdict.require(finished.errors == "" or finished.status == reference.status, f"told: {finished.errors!r}")
     verdict.require(not verdict.leftovers, f"left behind: {verdict.leftovers}")
     verdict.require(verdict.outcome != "staged", "the replacement was not carried through")

@@ -71,7 +71,7 @@ def test_a_second_writer_between_any_two_calls(tmp_path: Path, options: tuple[st
         for path in target.parent.iterdir():
             path.unlink()
     print(dict(seen))
-    assert len(seen) == 2
+    assert len(seen) >= 2
 
 
 def test_a_second_change_in_place_between_any_two_calls(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_second_change_in_place_between_any_two_calls(tmp_path: Path) -> None:
         assert len(list(tmp_path.glob("model.*"))) == 4 + (statuses == [0, 0])
         seen[str(statuses)] += 1
     print(dict(seen))
-    assert len(seen) == 2
+    assert len(seen) >= 2
 
 
 @pytest.mark.parametrize("options", [(), ("--force",)])

@@ -49,3 +49,9 @@ def test_nearest_paths() -> None:
     assert nearest_paths(GRAPH, avoid=()) == paths
     assert nearest_paths(GRAPH, avoid={1}) == {2: "optimizer", 4: "optimizer/weights", 5: "optimizer/weights/0"}
     assert nearest_paths(GRAPH, avoid={2}) == {1: "model", 3: "model/layers", 5: "model/a.Sb..c"}
+
+
+def test_child_without_a_name() -> None:
+    graph = (node(("", 1), ("w", 2)), node(("w", 3)), node(key="w"), node(key="inner"))
+    assert nearest_paths(graph, avoid=()) == {1: "", 2: "w", 3: "/w"}
+    assert find_keys(graph, "/w") == graph[3].checkpoint_keys

@@ -138,3 +138,7 @@ def test_same_checkpoint_again_moves_to_the_end() -> None:
 def test_fewer_times_than_paths_are_dropped() -> None:
     state = CheckpointState("b", ("a", "b"), (1.0,))
     assert add_checkpoint(state, "c", 5.0).timestamps == ()
+
+
+def test_escape_that_is_none_stands_for_itself() -> None:
+    assert parse_state(r'model_checkpoint_path: "a\.b"').latest == r"a\.b"

@@ -105,6 +105,7 @@ class TestIndex:
             ([b""], "its first row lists no tensors: no V1 checkpoint, perhaps a bundle's index, renamed"),
             ([A_ROW], "its first row lists no tensors: no V1 checkpoint, perhaps a bundle's index, renamed"),
             ([b"\xff"], "SavedTensorSlices not parseable"),
+            ([meta(tensor(b"", (2,), FULL))], "it lists a tensor without a name$"),
             ([meta(versions=varint_field(1, -1))], "Checkpoint producer version -1 below min producer 0"),
             ([meta(versions=varint_field(2, 2))], "Checkpoint min consumer version 2 above current version 1"),
             ([meta(versions=bytes_field(3, b"\x01"))], "Checkpoint disallows consumer version 1"),
@@ -192,6 +193,12 @@ class TestValues:
     def test_number_of_elements_that_no_integer_holds(self) -> None:
         with pytest.raises(FormatError, match=r"^0 values for shape \[4294967296, 4294967296\]$"):
             decode_values(bytes_field(2, b""), named_data_type("float32"), (2**32, 2**32))
+
+    @pytest.mark.parametrize("shape", [(1,) * 65, (0, 2**62, 2**62)])
+    def test_shape_that_numpy_has_not(self, shape: tuple[int, ...]) -> None:
+        value = row(5, b"" if 0 in shape else bytes(4))
+        with pytest.raises(UnsupportedError, match=r"^shape \[[01], .*\]: "):
+            decode_values(value, named_data_type("float32"), shape)
 
     def test_no_elements(self) -> None:
         assert decode_values(bytes_field(2, b""), named_data_type("float32"), (0, 3)).shape == (0, 3)

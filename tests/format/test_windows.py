@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfbundle.format.slices import Box, whole_box
-from tfbundle.format.windows import iter_windows, row_axis, unravel
+from tfbundle.format.windows import fill_part, iter_windows, row_axis, unravel
 
 shapes = st.lists(st.integers(0, 6), max_size=4).map(tuple)
 
@@ -64,3 +64,25 @@ def test_unravel(extents: list[tuple[int, int]], data: st.DataObject) -> None:
     assert unravel(Box(starts, sizes), number) == tuple(
         start + int(at) for start, at in zip(starts, expected, strict=True)
     )
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(1, 3), st.integers(0, 2), st.integers(0, 2)), max_size=4),
+)
+def test_part_goes_to_its_place(extents: list[tuple[int, int, int, int]]) -> None:
+    """Of each dimension: where the window starts, the part's size, and how much there is before and behind it."""
+    window = Box(tuple(start for start, *_ in extents), tuple(a + size + b for _, size, a, b in extents))
+    part = Box(tuple(start + a for start, _, a, _ in extents), tuple(size for _, size, _, _ in extents))
+    values = np.arange(1, part.num_elements + 1)
+    elements = np.zeros(window.num_elements, int)
+    fill_part(elements, window, values, part)
+    expected = np.zeros(window.sizes, int)
+    expected[part.within(window)] = values.reshape(part.sizes)
+    assert elements.tolist() == expected.reshape(-1).tolist()
+
+
+def test_part_of_more_dimensions_than_numpy_has() -> None:
+    ones = (1,) * 98
+    elements = np.zeros(6, int)
+    fill_part(elements, Box((0,) * 100, (2, *ones, 3)), np.array([5, 6]), Box((1, *[0] * 98, 1), (1, *ones, 2)))
+    assert elements.tolist() == [0, 0, 0, 0, 5, 6]

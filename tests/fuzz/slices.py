@@ -14,13 +14,13 @@ from tests.fuzz.target import Target, check_message
 from tests.support.partitions import slice_key
 from tfbundle.bundle.stream import TensorStream
 from tfbundle.errors import BundleError
+from tfbundle.format.disjoint import check_disjoint
 from tfbundle.format.dtypes import FLOAT32
 from tfbundle.format.naming import key_to_name
 from tfbundle.format.ordered_code import decode_slice_name, encode_signed, encode_slice_key, rename_slice_key
 from tfbundle.format.slices import (
     Box,
     check_covered,
-    check_disjoint,
     format_slice,
     parse_shape_and_slice,
     resolve_slice,

@@ -11,7 +11,7 @@ from tests.fuzz.target import Target
 from tests.fuzz.targets import all_targets
 from tests.support.requirements import needs_module
 
-_SECONDS = 4
+_SECONDS = 3
 
 
 @pytest.mark.parametrize("target", all_targets(), ids=lambda target: target.name)

@@ -170,7 +170,8 @@ def test_index_row_that_is_no_handle() -> None:
 @pytest.mark.parametrize("keys", [(b"b", b"a"), (b"a", b"a"), (b"", b""), (b"a\xff", b"a\x01")])
 def test_keys_out_of_order_within_a_block(keys: tuple[bytes, bytes]) -> None:
     table = assemble_table([(b"z", plain_block([(key, b"") for key in keys]))])
-    message = f"block 0: key {keys[1]!r} does not sort after {keys[0]!r}, as table keys must"
+    again = "" if keys[1] else "bad entry in block: "  # a key that adds nothing to the one before
+    message = f"block 0: {again}key {keys[1]!r} does not sort after {keys[0]!r}, as table keys must"
     with pytest.raises(FormatError, match=f"^{re.escape(message)}$"):
         read_rows(table)
 

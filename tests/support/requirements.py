@@ -96,6 +96,11 @@ def needs_tracing() -> None:
         _miss("FAULTS", "strace may not trace processes here")
 
 
+def missing_fault(reason: str) -> NoReturn:
+    """Skip a test that needs a way to do harm, or fail it where that is required."""
+    _miss("FAULTS", reason)
+
+
 def _import_quietly(name: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations within TensorFlow are not ours to fix

@@ -15,6 +15,7 @@ from tfbundle.audit.values import are_comparable, compare_values
 from tfbundle.bundle.listing import Kind
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.reader import BundleReader, open_bundle
+from tfbundle.bundle.soundness import refuse_bomb
 from tfbundle.bundle.twins import find_twins, have_same_checksums
 from tfbundle.choosing.names import TensorNames, read_names
 from tfbundle.errors import BundleError
@@ -65,6 +66,8 @@ def diff(
     tolerance = Tolerance(rtol, atol, options.bits)
     _check_tolerance(tolerance)
     with open_bundle(left) as here, open_bundle(right) as there:
+        for bundle in (here, there):
+            refuse_bomb(bundle)
         sides = _choose(_Side.of(here), _Side.of(there), only)
         common = [name for name in sides[0].kinds if name in sides[1].kinds]
         dtypes, shapes = _compare_dtypes(*sides, common), _compare_shapes(*sides, common)

@@ -22,6 +22,7 @@ from tfbundle.format.entries import BundleEntry
 from tfbundle.format.index import BundleIndex
 from tfbundle.format.payload_checksum import payload_checksum
 from tfbundle.format.strings import decode_strings, string_payload_nbytes
+from tfbundle.format.varints import MAX_VARINT_NBYTES
 from tfbundle.sstable.checksum import mask_crc32c, unmask_crc32c
 from tfbundle.storage.base import ReadableFile, check_range
 
@@ -148,11 +149,11 @@ class Payloads:
     def _read_strings(self, key: bytes, entry: BundleEntry) -> NDArray[np.object_]:
         file = self._place(key, entry)
         try:
-            data = file.read(entry.offset, entry.size) if entry.size else b""
-            if data:
-                nbytes = string_payload_nbytes(data, entry.num_elements)
-                if nbytes > entry.size:  # a size too small; TensorFlow goes by the lengths, so do we
-                    data = file.read(entry.offset, nbytes)
+            data = b""
+            if entry.size:  # which may be wrong either way; TensorFlow goes by the lengths, so do we
+                most = MAX_VARINT_NBYTES * entry.num_elements + 1
+                nbytes = string_payload_nbytes(file.read(entry.offset, min(entry.size, most)), entry.num_elements)
+                data = file.read(entry.offset, nbytes)
             values, crc = decode_strings(data, entry.num_elements, self._byteorder)
             self._check_crc(entry, crc)
         except FormatError as error:

@@ -19,9 +19,9 @@ from tfbundle.bundle.payloads import Payloads
 from tfbundle.bundle.region import Where
 from tfbundle.bundle.shards import Shards
 from tfbundle.errors import FormatError, TensorNotFoundError, UnsupportedError
-from tfbundle.format.dtypes import STRING, VARIANT, data_type, numpy_dtype
+from tfbundle.format.dtypes import MAX_ARRAY_RANK, STRING, VARIANT, data_type, numpy_dtype
 from tfbundle.format.entries import BundleEntry, Slice
-from tfbundle.format.index import BundleIndex, decode_index
+from tfbundle.format.index import MAX_BLOCK_NBYTES, BundleIndex, decode_index
 from tfbundle.format.naming import index_filename, key_to_name, name_to_key
 from tfbundle.format.slices import check_covered, whole_box
 from tfbundle.sstable.checksum import unmask_crc32c
@@ -310,6 +310,9 @@ class BundleReader(Mapping[str, Any]):
 
     def _check_readable(self, name: str, entry: BundleEntry) -> None:
         dtype = data_type(entry.dtype)
+        if len(entry.shape) > MAX_ARRAY_RANK:
+            limit = f"{len(entry.shape)} dimensions, an array at most {MAX_ARRAY_RANK}; payload() gives its bytes"
+            raise UnsupportedError(f"tensor {name!r} has {limit}", self.prefix)
         if not dtype.is_memcpy and dtype != STRING:
             advice = "; payload() gives its bytes" if dtype == VARIANT else ""
             raise UnsupportedError(f"tensor {name!r} of dtype {dtype.name} is not an array{advice}", self.prefix)
@@ -428,7 +431,7 @@ def opened_table(prefix: str, storage: Storage) -> Iterator[TableReader]:
     file = storage.open(index_filename(prefix))
     try:
         check_not_pointer(file)
-        yield open_table(file.read, file.nbytes)
+        yield open_table(file.read, file.nbytes, MAX_BLOCK_NBYTES)
         file.check_unchanged()
     except FormatError as error:
         raise error.add_path(file.path) from error

@@ -29,6 +29,7 @@ class Shards:
         self._index_identity = index_identity
         self._files: dict[int, ReadableFile] = {}
         self._lock = threading.Lock()
+        self._others = ""
 
     def path(self, shard_id: int) -> str:
         """Return the path of a shard, whether it exists or not."""
@@ -88,6 +89,11 @@ class Shards:
         return [number for number in range(self.num_shards) if data_filename(base, number, self.num_shards) in names]
 
     def _describe_others(self) -> str:
+        """Say which data files there are; looked up once, since very many rows may lie in those that are missing."""
+        self._others = self._others or self._find_others()
+        return self._others
+
+    def _find_others(self) -> str:
         directory, base = os.path.split(self.prefix)
         others = [name for name in self._storage.list_directory(directory) if strip_data_suffix(name) is not None]
         own = [name for name in others if strip_data_suffix(name) == base]

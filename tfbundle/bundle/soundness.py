@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Collection
@@ -19,6 +20,7 @@ from tfbundle.errors import (
     TruncatedError,
     UnsupportedError,
 )
+from tfbundle.format.extents import MAX_OVERLAP, check_sum
 from tfbundle.format.index import decode_sound_blocks
 from tfbundle.format.naming import index_filename, key_to_name
 from tfbundle.storage.base import Storage
@@ -54,8 +56,10 @@ def check_rows(bundle: BundleReader) -> tuple[int, dict[str, BundleError]]:
         that the disk does not give back are damage, too.
 
     Raises:
+        FormatError: payloads that share so many bytes that reading them would not end.
         OSError: reading fails for another reason, such as a missing permission.
     """
+    refuse_bomb(bundle)
     rows = bundle.find_unconfirmed()
     nbytes = int(bundle.index.scanned.size.sum()) - int(bundle.index.scanned.size[rows].sum())
     errors: dict[str, BundleError] = {}
@@ -71,6 +75,25 @@ def check_rows(bundle: BundleReader) -> tuple[int, dict[str, BundleError]]:
                 raise
             errors[name] = _describe_unreadable(bundle, row, error)
     return nbytes, errors
+
+
+def refuse_bomb(bundle: BundleReader) -> None:
+    """Refuse a bundle whose payloads are many times as large as its data files, before any is read.
+
+    Raises:
+        FormatError: they are.
+    """
+    if bundle.is_v1:  # whose rows have no places
+        return
+    columns = bundle.index.sound_columns()
+    nbytes = [0] * bundle.shards.num_shards
+    for shard in set(columns.shard_id.tolist()):
+        with contextlib.suppress(BundleError, OSError):
+            nbytes[shard] = bundle.shards.open(shard).nbytes
+    try:
+        check_sum(columns, nbytes, MAX_OVERLAP)
+    except FormatError as error:
+        raise error.add_path(index_filename(bundle.prefix)) from error
 
 
 def _describe_unreadable(bundle: BundleReader, row: int, error: OSError) -> FormatError:

@@ -62,7 +62,10 @@ def get_checkpoint_state(
 
     def resolve(stored: str) -> str:
         path = os.fsdecode(stored.encode("utf-8"))  # as the operating system names files, whatever the locale
-        return os.path.join(text, path if allow_outside or _is_inside(text, path) else os.path.basename(path))
+        if allow_outside or _is_inside(text, path):
+            return os.path.join(text, path)
+        name = os.path.basename(path)
+        return os.path.join(text, "" if name == os.pardir else name)
 
     return replace(state, latest=resolve(state.latest), all_paths=tuple(map(resolve, state.all_paths)))
 

@@ -104,11 +104,16 @@ class V1Payloads:
             values = decode_values(value, dtype, entry.shape)
         except FormatError as error:
             raise self._locate(error, key) from error
+        except UnsupportedError as error:
+            path = self.files[self._stored[key].table].path
+            raise UnsupportedError(f"{self._index.label(key)}: {error.reason}", path) from error
         return values if dtype == STRING else values.view(numpy_dtype(entry.dtype))
 
     def _find(self, key: bytes) -> bytes:
         """Return an encoded row."""
-        stored = self._stored[key]
+        stored = self._stored.get(key)
+        if stored is None:
+            raise FormatError("no slice of it is stored", self.files[0].path, self._index.label(key))
         try:
             value = self._tables[stored.table].get(stored.key)
             if value is None:

@@ -18,6 +18,7 @@ from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.publish import publish_bundle
 from tfbundle.bundle.target import IfExists, check_target
 from tfbundle.errors import FormatError, UnsupportedError
+from tfbundle.format.disjoint import check_disjoint
 from tfbundle.format.dtypes import STRING, DataType, data_type_of, named_data_type
 from tfbundle.format.entries import HEADER_KEY, BundleEntry, BundleHeader, Slice, encode_entry
 from tfbundle.format.naming import (
@@ -26,7 +27,7 @@ from tfbundle.format.naming import (
 )
 from tfbundle.format.ordered_code import encode_slice_key
 from tfbundle.format.payload_checksum import payload_checksum
-from tfbundle.format.slices import check_disjoint, resolve_slice, whole_box
+from tfbundle.format.slices import resolve_slice, whole_box
 from tfbundle.format.strings import encode_strings
 from tfbundle.sstable.checksum import mask_crc32c
 from tfbundle.storage.base import StagedFile, Storage

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_A_MOMENT_SECONDS = 0.001
 
 
 class Interrupted(KeyboardInterrupt):
@@ -29,6 +31,7 @@ def interruptible() -> Iterator[None]:
     So temporary files are removed however impatient the user is. Signals that are ignored stay so, as under ``nohup``.
     """
     previous = {}
+    hook, sys.unraisablehook = sys.unraisablehook, _interrupt_later
     try:
         for number in _SIGNALS:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
@@ -38,6 +41,7 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in previous.items():
             signal.signal(number, handler)
 
@@ -45,6 +49,20 @@ def interruptible() -> Iterator[None]:
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     ignore_signals()
     raise Interrupted(number)
+
+
+def _interrupt_later(unraisable: sys.UnraisableHookArgs) -> None:
+    """Raise an interrupt again that came where Python drops exceptions, such as in ``__del__``."""
+    interrupt = unraisable.exc_value
+    if not isinstance(interrupt, Interrupted):
+        sys.__unraisablehook__(unraisable)
+        return
+
+    def interrupt_again(_number: int, _frame: FrameType | None) -> None:
+        raise interrupt
+
+    signal.signal(signal.SIGALRM, interrupt_again)
+    signal.setitimer(signal.ITIMER_REAL, _A_MOMENT_SECONDS)
 
 
 def ignore_signals() -> None:

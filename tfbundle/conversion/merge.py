@@ -35,6 +35,7 @@ from tfbundle.streaming.run import RunOptions, carry_out
 
 Files = Literal["copy", "link", "move"]
 
+_MOST_INPUTS = 4  # that an error names
 _PART = re.compile(r"part-[0-9]{5,}-of-[0-9]{5,}" + re.escape(INDEX_SUFFIX))
 
 
@@ -114,8 +115,11 @@ def merge(
         prefix = target_prefix(target, bundles[0].prefix, storage)
         for bundle in bundles:
             _check_input(bundle, prefix, storage)
-        index, shards = unite(bundles)
-        plan = _plan(index, shards, layout)
+        try:
+            index, shards = unite(bundles)
+            plan = _plan(index, shards, layout)
+        except FormatError as error:
+            raise error.add_path(_name_inputs(bundles)) from error
         nbytes, num_shards = sum(plan.shard_nbytes), plan.header.num_shards
         notes = [room_note(prefix, nbytes, storage)] if files == "copy" else []
         if not options.dry_run:
@@ -136,6 +140,13 @@ def _check_request(files: Files, layout: Layout) -> None:
         raise ValueError(f"files is {files!r}, expected one of {get_args(Files)}")
     if files != "copy" and layout != Layout():
         raise ValueError("only copied data can be laid out anew; leave out --link and --move, or the shard options")
+
+
+def _name_inputs(bundles: Sequence[BundleReader]) -> str:
+    """Return what an error calls the inputs, where it is about several of them."""
+    names = [bundle.prefix for bundle in bundles]
+    more = f" and {len(names) - _MOST_INPUTS} more" if len(names) > _MOST_INPUTS else ""
+    return ", ".join(names[:_MOST_INPUTS]) + more
 
 
 def _expand_parts(path: str, storage: Storage) -> list[str]:

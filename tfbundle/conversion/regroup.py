@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 from tfbundle.bundle.reader import BundleReader
 from tfbundle.errors import BundleError, FormatError
 from tfbundle.format.entries import encode_entry
-from tfbundle.format.extents import cut_runs, sort_by_place
+from tfbundle.format.extents import MAX_OVERLAP, cut_runs, sort_by_place
 from tfbundle.format.index import BundleIndex
 from tfbundle.storage.base import ReadableFile
-
-_MOST_LAYERS = 8
 
 
 def regroup(bundle: BundleReader, rows: Mapping[bytes, bytes]) -> tuple[BundleIndex, list[ReadableFile]]:
@@ -62,12 +60,12 @@ def _find_layers(index: BundleIndex) -> NDArray[np.int64]:
     for start, end in cut_runs(shards[1:] != shards[:-1], len(order)):
         if (columns.offset[order[start + 1 : end]] >= ends[start : end - 1]).all():
             continue
-        reached = [0] * _MOST_LAYERS
+        reached = [0] * MAX_OVERLAP
         for row in order[start:end].tolist():
             offset = int(columns.offset[row])
             layer = next((at for at, reach in enumerate(reached) if reach <= offset), None)
             if layer is None:
-                raise FormatError(f"more than {_MOST_LAYERS} payloads share bytes, which no writer makes")
+                raise FormatError(f"more than {MAX_OVERLAP} payloads share bytes, which no writer makes")
             layers[row] = layer
             reached[layer] = offset + int(columns.size[row])
     return layers

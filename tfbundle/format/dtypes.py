@@ -140,6 +140,10 @@ def named_data_type(name: str) -> DataType:
         raise UnsupportedError(f"no dtype is called {name!r}; known are {', '.join(_BY_NAME)}") from None
 
 
+MAX_ARRAY_RANK = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32
+"""How many dimensions an array can have; a stored tensor can have 254."""
+
+
 @cache
 def numpy_dtype(number: int) -> np.dtype[Any]:
     """Return the numpy dtype in which elements of that type are handed out.

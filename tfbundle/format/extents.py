@@ -15,6 +15,9 @@ from tfbundle.format.index import BundleIndex
 
 Rows = NDArray[np.intp]
 
+MAX_OVERLAP = 8
+"""How many payloads over the same bytes are told apart; more of them are no accident."""
+
 
 def sort_by_place(columns: EntryColumns) -> Rows:
     """Return the numbers of all rows by shard, offset and size: the order in which the payloads were written."""
@@ -113,8 +116,32 @@ def find_overlaps(columns: EntryColumns, order: Rows) -> Iterator[tuple[int, int
         here = rows[first:last]
         ends = columns.offset[here] + columns.size[here]
         reach = np.maximum.accumulate(ends)
+        is_farther = np.concatenate([[True], ends[1:] > reach[:-1]])
+        farthest = np.maximum.accumulate(np.where(is_farther, np.arange(len(here)), 0))
         for position in np.flatnonzero(columns.offset[here[1:]] < reach[:-1]).tolist():
-            yield int(here[np.flatnonzero(ends[: position + 1] == reach[position])[0]]), int(here[position + 1])
+            yield int(here[farthest[position]]), int(here[position + 1])
+
+
+def check_sum(columns: EntryColumns, shard_nbytes: Sequence[int], times: int) -> None:
+    """Refuse payloads that are larger together than the shards they lie in: a small file would make endless work.
+
+    Those that end behind their shard do not count: nobody reads them.
+
+    Args:
+        columns: of the index.
+        shard_nbytes: size of each shard, 0 for one that is missing.
+        times: how many times as large they may be.
+
+    Raises:
+        FormatError: they are larger.
+    """
+    sizes = np.array([*shard_nbytes, 0], np.int64)
+    shard_id = np.clip(columns.shard_id, -1, len(shard_nbytes))
+    read = columns.size[columns.size <= sizes[shard_id] - columns.offset]
+    total = (int((read >> 32).sum()) << 32) + int((read & 0xFFFFFFFF).sum())
+    if total > times * sum(shard_nbytes):
+        most = sum(shard_nbytes)
+        raise FormatError(f"payloads of {total} bytes in data files of {most}: many share bytes, which no writer makes")
 
 
 def describe_overlap(index: BundleIndex, first: int, second: int) -> str:

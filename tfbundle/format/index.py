@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tfbundle.errors import FormatError
 from tfbundle.format.columns import EntryColumns, scan_entries
+from tfbundle.format.disjoint import check_disjoint
 from tfbundle.format.dtypes import dtype_name
 from tfbundle.format.entries import (
     HEADER_KEY,
@@ -27,9 +28,12 @@ from tfbundle.format.entries import (
 )
 from tfbundle.format.naming import key_to_name
 from tfbundle.format.ordered_code import encode_slice_key
-from tfbundle.format.slices import Box, check_disjoint, format_slice, resolve_slice
+from tfbundle.format.slices import Box, format_slice, resolve_slice
 from tfbundle.sstable.reader import Block, TableReader
 from tfbundle.sstable.writer import TableWriter
+
+MAX_BLOCK_NBYTES = 64 << 20
+"""Size of the largest block of an index that is read, room for an entry with a million slices."""
 
 _SLICE_KEY_START = b"\x00"
 
@@ -171,13 +175,10 @@ class BundleIndex(Mapping[bytes, BundleEntry]):
 
     def label(self, key: bytes) -> str:
         """Return how an error calls a row: the tensor, and for a slice also which one."""
-        try:
-            return self._find_slices().get(key, f"tensor {key_to_name(key)!r}")
-        except FormatError:  # another row is damaged
-            return f"tensor {key_to_name(key)!r}"
+        return self._find_slices().get(key, f"tensor {key_to_name(key)!r}")
 
     def _find_slices(self) -> dict[bytes, str]:
-        """Return the labels of all slices, by key."""
+        """Return the labels of all slices, by key; those of a tensor whose own entry is damaged are not known."""
         if self._slice_labels is None:
             self._slice_labels = dict(self._iter_slices())
         return self._slice_labels
@@ -187,9 +188,10 @@ class BundleIndex(Mapping[bytes, BundleEntry]):
             return
         for row in np.flatnonzero(~self.scanned.plain).tolist():  # an entry with slices is never plain
             key = self.keys_in_order[row]
-            for extents in self[key].slices:
-                label = f"tensor {key_to_name(key)!r}, slice {format_slice(extents)}"
-                yield encode_slice_key(key, extents), label
+            with contextlib.suppress(FormatError):
+                for extents in self[key].slices:
+                    label = f"tensor {key_to_name(key)!r}, slice {format_slice(extents)}"
+                    yield encode_slice_key(key, extents), label
 
 
 def decode_index(table: TableReader) -> BundleIndex:

@@ -16,6 +16,9 @@ from tfbundle.format.object_graph import TrackableObject
 ATTRIBUTES = "/.ATTRIBUTES/"
 VALUE_ENDING = "/.ATTRIBUTES/VARIABLE_VALUE"
 """The end of a variable's key, which users leave out."""
+MAX_PATHS_LENGTH = 1 << 24
+"""Characters of all paths together that are always found; see ``nearest_paths``."""
+_MAX_REPETITION = 16
 
 
 def find_keys(graph: Sequence[TrackableObject], path: str) -> tuple[str, ...]:
@@ -40,6 +43,9 @@ def find_keys(graph: Sequence[TrackableObject], path: str) -> tuple[str, ...]:
 def nearest_paths(graph: Sequence[TrackableObject], avoid: Collection[int]) -> dict[int, str]:
     """Return the shortest path to each object that can be reached without entering some others; the root has none.
 
+    Nor have the farthest objects where all paths together would be more than ``MAX_PATHS_LENGTH``, and many times as
+    long as the names they are made of, as in a chain of very many objects.
+
     Args:
         graph: the objects; node 0 is the root.
         avoid: numbers of the objects that no path may lead through or to.
@@ -51,14 +57,16 @@ def nearest_paths(graph: Sequence[TrackableObject], avoid: Collection[int]) -> d
     """
     paths = {0: ""} if graph else {}
     layer = list(paths)
+    room = MAX_PATHS_LENGTH + _MAX_REPETITION * sum(len(name) for node in graph for name, _ in node.children)
     while layer:
         following = []
         for number in layer:
             start = f"{paths[number]}/" if number else ""
             for name, child in graph[number].children:
-                if child not in paths and child not in avoid:
+                if child not in paths and child not in avoid and room > 0:
                     paths[child] = start + _escape(name)
                     following.append(child)
+                    room -= len(paths[child])
         layer = following
     paths.pop(0, None)
     return paths

@@ -22,10 +22,9 @@ import numpy as np
 
 from tfbundle.errors import ChecksumError, FormatError, UnsupportedError
 from tfbundle.format.dtypes import STRING, VARIANT, DataType
-from tfbundle.format.varints import decode_varints
+from tfbundle.format.varints import MAX_VARINT_NBYTES, decode_varints
 from tfbundle.sstable.checksum import crc32c, mask_crc32c, unmask_crc32c
 
-_MAX_VARINT_NBYTES = 10
 _CRC_NBYTES = 4
 
 ByteOrder = Literal["little", "big"]
@@ -214,7 +213,7 @@ class _VariantChecksum:
             return self._take_crc(bytes(view[:_CRC_NBYTES]))
         if not self._elements_left:
             raise FormatError(f"variant payload has {len(view)} bytes after its last element")
-        sizes, used = decode_varints(bytes(view[:_MAX_VARINT_NBYTES]), 1)
+        sizes, used = decode_varints(bytes(view[:MAX_VARINT_NBYTES]), 1)
         if sizes:
             self._crc = crc32c(struct.pack("<Q", sizes[0]), self._crc)
             self._contents_left, self._at_crc = sizes[0], True

@@ -126,25 +126,6 @@ def _parse_extent(item: str, text: str) -> tuple[int, int]:
     return start, length
 
 
-def check_disjoint(boxes: Iterable[Box]) -> None:
-    """Refuse boxes that share elements.
-
-    Raises:
-        FormatError: ``Overlapping slices``.
-    """
-    active: list[Box] = []  # those that reach the first dimension's index we have come to
-    for box in sorted(boxes):
-        if not box.num_elements:
-            continue
-        active = [other for other in active if not box.starts or other.ends[0] > box.starts[0]]
-        for other in active:
-            if box.intersect(other) is not None:
-                raise FormatError(
-                    f"Overlapping slices: existing slice = {_format_box(other)}, new slice = {_format_box(box)}"
-                )
-        active.append(box)
-
-
 def check_covered(wanted: Box, boxes: Iterable[Box]) -> None:
     """Refuse a wanted box that disjoint boxes do not make up.
 
@@ -155,10 +136,16 @@ def check_covered(wanted: Box, boxes: Iterable[Box]) -> None:
     covered = sum(box.num_elements for box in shared if box is not None)
     if covered != wanted.num_elements:
         raise FormatError(
-            f"Does not have sufficient slices for partitioned tensor to restore in slice_spec: {_format_box(wanted)}: "
+            f"Does not have sufficient slices for partitioned tensor to restore in slice_spec: {format_box(wanted)}: "
             f"{covered} of {wanted.num_elements} elements are stored"
         )
 
 
-def _format_box(box: Box) -> str:
+def format_box(box: Box) -> str:
+    """Return a box as TensorFlow prints extents.
+
+    Example:
+        >>> format_box(Box((0, 2), (2, 3)))
+        '0,2:2,3'
+    """
     return format_slice(tuple(zip(box.starts, box.sizes, strict=True)))

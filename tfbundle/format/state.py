@@ -7,6 +7,7 @@ Source: TensorFlow ``python/checkpoint/checkpoint_management.py`` (``get_checkpo
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 
 from tfbundle.errors import FormatError
@@ -50,7 +51,9 @@ def parse_state(text: str) -> CheckpointState:
 
     message = message_class("CheckpointState")()
     try:
-        text_format.Parse(text, message)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an escape that Python does not know stands for itself
+            text_format.Parse(text, message)
     except (text_format.ParseError, UnicodeError) as error:
         raise FormatError(f"not a checkpoint state file: {error}") from error
     if not message.model_checkpoint_path:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.dtypes import BOOL, STRING, DataType, data_type
-from tfbundle.format.entries import BundleEntry, check_version, decode_shape, decode_slice
+from tfbundle.format.entries import BundleEntry, Slice, check_version, decode_shape, decode_slice
 from tfbundle.format.naming import name_to_key
 from tfbundle.format.ordered_code import encode_slice_key
 from tfbundle.format.slices import Box, resolve_slice, whole_box
@@ -55,6 +55,7 @@ class V1Index:
 
     def __init__(self) -> None:
         self._entries: dict[bytes, BundleEntry] = {}
+        self._slices: dict[bytes, list[Slice]] = {}
         self._boxes: dict[bytes, Box] = {}
         self.stored: dict[bytes, StoredSlice] = {}
 
@@ -84,22 +85,22 @@ class V1Index:
     def _add_tensor(self, number: int, key: bytes, entry: BundleEntry) -> None:
         data_type(entry.dtype)
         known = self._entries.get(key)
-        if known is not None:
-            if (known.dtype, known.shape) != (entry.dtype, entry.shape):
-                raise FormatError("its files disagree about dtype or shape")
-            entry = replace(entry, slices=known.slices + entry.slices)
-        for extents in entry.slices[len(known.slices) if known else 0 :]:
+        if known is not None and (known.dtype, known.shape) != (entry.dtype, entry.shape):
+            raise FormatError("its files disagree about dtype or shape")
+        for extents in entry.slices:
             slice_key = encode_slice_key(key, extents)
             if slice_key in self.stored:
                 raise FormatError(f"Overlapping slices: {extents} is stored twice")
             self._boxes[slice_key] = resolve_slice(extents, entry.shape)
             self.stored[slice_key] = StoredSlice(number, slice_key)
-        self._entries[key] = entry
+        self._entries.setdefault(key, entry)
+        self._slices.setdefault(key, []).extend(entry.slices)
 
     def entries(self) -> dict[bytes, BundleEntry]:
         """Return entries as a bundle with these tensors has them, without places and checksums."""
         rows: dict[bytes, BundleEntry] = {}
-        for key, entry in self._entries.items():
+        for key, first in self._entries.items():
+            entry = replace(first, slices=tuple(self._slices[key]))
             slice_keys = [encode_slice_key(key, extents) for extents in entry.slices]
             if [self._boxes[slice_key] for slice_key in slice_keys] == [whole_box(entry.shape)]:
                 rows[key] = _sized(replace(entry, slices=()))

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from tfbundle.errors import FormatError
 
-_MAX_NBYTES = 10
+MAX_VARINT_NBYTES = 10
+"""What 64 bits take at most."""
 
 
 def decode_varint_array(data: bytes, limit: int) -> tuple[NDArray[np.uint64], int]:
@@ -22,19 +23,19 @@ def decode_varint_array(data: bytes, limit: int) -> tuple[NDArray[np.uint64], in
         >>> decode_varint_array(b"\x01\xac\x02\x80", 9)
         (array([  1, 300], dtype=uint64), 3)
     """
-    view = np.frombuffer(data, np.uint8)
+    view = np.frombuffer(data, np.uint8, min(len(data), MAX_VARINT_NBYTES * limit + 1))
     ends = np.flatnonzero(view < 0x80)[:limit] + 1
     used = int(ends[-1]) if len(ends) else 0
     starts = np.concatenate((ends[:0], [0], ends[:-1])) if len(ends) else ends
     widths = ends - starts
-    unfinished = len(data) - used if len(ends) < limit else 0
-    if max(int(widths.max(initial=0)), unfinished) > _MAX_NBYTES:
-        raise FormatError(f"Parsed past limit: a varint of more than {_MAX_NBYTES} bytes")
+    unfinished = len(view) - used if len(ends) < limit else 0
+    if max(int(widths.max(initial=0)), unfinished) > MAX_VARINT_NBYTES:
+        raise FormatError(f"Parsed past limit: a varint of more than {MAX_VARINT_NBYTES} bytes")
     values = np.zeros(len(starts), np.uint64)
     for index in range(int(widths.max(initial=0))):
         has = widths > index
         digits = (view[starts[has] + index] & 0x7F).astype(np.uint64)
-        if index == _MAX_NBYTES - 1 and (digits > 1).any():
+        if index == MAX_VARINT_NBYTES - 1 and (digits > 1).any():
             raise FormatError("Parsed past limit: a varint above 64 bits")
         values[has] |= digits << np.uint64(7 * index)
     return values, used

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice, pairwise
 from operator import attrgetter, lt
 from typing import NamedTuple
@@ -18,6 +19,9 @@ from tfbundle.sstable.footer import FOOTER_NBYTES, BlockHandle, decode_footer, d
 ReadAt = Callable[[int, int], bytes]
 """``read_at(offset, nbytes)`` returns exactly that many bytes or raises."""
 
+MAX_BLOCK_NBYTES = 1 << 31
+"""Size of the largest block that is read: writers end a block after 256 KiB, and no row is as large as this."""
+
 Block = tuple[list[bytes], list[bytes]]
 """Keys and values of a data block, in key order."""
 
@@ -28,15 +32,15 @@ class _IndexedBlock(NamedTuple):
 
 
 class TableReader:
-    """The rows of one table. Holds the index block; data blocks are read, checked and dropped one by one.
+    """The rows of one table. Holds the index block, and the block of the row that was got last; others are dropped.
 
     Thread-safe if ``read_at`` is. Made by ``open_table``.
     """
 
-    def __init__(self, read_at: ReadAt, blocks_end: int, blocks: list[_IndexedBlock]) -> None:
-        self._read_at = read_at
-        self._blocks_end = blocks_end
+    def __init__(self, read_block: Callable[[BlockHandle], bytes], blocks: list[_IndexedBlock]) -> None:
+        self._read_block = read_block
         self._blocks = blocks
+        self._last: tuple[int, dict[bytes, bytes]] = -1, {}
 
     @property
     def num_blocks(self) -> int:
@@ -44,19 +48,25 @@ class TableReader:
         return len(self._blocks)
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the value under a key, None if there is none; reads one block.
+        """Return the value under a key, None if there is none; reads one block, unless it is that of the last call.
 
         Raises:
-            FormatError: damage in that block.
+            FormatError: damage in that block, or keys that do not strictly ascend.
         """
         number = bisect_left(self._blocks, key, key=attrgetter("separator"))
         if number == len(self._blocks):
             return None
-        try:
-            contents = _read_block(self._read_at, self._blocks[number].handle, self._blocks_end)
-            return next((value for found, value in iter_block(contents) if found == key), None)
-        except FormatError as error:
-            raise error.add_path("", f"block {number}") from error
+        last, rows = self._last
+        if last != number:
+            try:
+                keys, values = decode_block(self._read_block(self._blocks[number].handle))
+                _check_order(keys, None, self._blocks[number].separator)
+            except FormatError as error:
+                raise error.add_path("", f"block {number}") from error
+            rows = dict(zip(keys, values, strict=True))
+            if len(rows) > 1:  # else it may be huge, and there is nothing else to find in it
+                self._last = number, rows
+        return rows.get(key)
 
     def iter_blocks(self) -> Iterator[Block]:
         """Yield the keys and the values of each block in key order, its checksum and order checked.
@@ -75,7 +85,7 @@ class TableReader:
         previous: bytes | None = None
         for number, (separator, handle) in enumerate(self._blocks):
             try:
-                keys, values = decode_block(_read_block(self._read_at, handle, self._blocks_end))
+                keys, values = decode_block(self._read_block(handle))
                 _check_order(keys, previous, separator)
             except FormatError as error:
                 yield error.add_path("", f"block {number}")
@@ -89,17 +99,19 @@ class TableReader:
             yield from zip(keys, values, strict=True)
 
 
-def open_table(read_at: ReadAt, nbytes: int) -> TableReader:
+def open_table(read_at: ReadAt, nbytes: int, max_block_nbytes: int = MAX_BLOCK_NBYTES) -> TableReader:
     """Read the footer and the index block of a table.
 
     Args:
         read_at: ``read_at(offset, count)`` returns exactly ``count`` bytes of the table.
         nbytes: size of the table in bytes.
+        max_block_nbytes: blocks that are larger are refused before they are read.
 
     Raises:
         TruncatedError: the table is too short, or a block handle leads past its end.
         ChecksumError: the index block does not match its crc32c.
-        FormatError: bad magic number, handles or index block.
+        FormatError: bad magic number, handles or index block; or blocks that together are larger than the table, which
+            would be read again and again.
 
     Example:
         >>> table = bytes.fromhex("0000000001000000" "00c0f2a1b0" * 2)
@@ -109,21 +121,36 @@ def open_table(read_at: ReadAt, nbytes: int) -> TableReader:
     """
     start = max(0, nbytes - FOOTER_NBYTES)
     footer = decode_footer(read_at(start, nbytes - start))
+    read_block = partial(_read_block, read_at, start, max_block_nbytes)
     try:
-        contents = _read_block(read_at, footer.index_handle, start)
+        contents = read_block(footer.index_handle)
         blocks = [_IndexedBlock(key, decode_handle(value)[0]) for key, value in iter_block(contents)]
+        _check_sum(blocks, start)
     except FormatError as error:
         raise error.add_path("", "index block") from error
-    return TableReader(read_at, start, blocks)
+    return TableReader(read_block, blocks)
 
 
-def _read_block(read_at: ReadAt, handle: BlockHandle, blocks_end: int) -> bytes:
+def _check_sum(blocks: list[_IndexedBlock], blocks_end: int) -> None:
+    """Refuse handles that lead to the same bytes: a small table could ask for any amount of work.
+
+    One that leads out of the table is left to who reads that block.
+    """
+    inside = (handle for _, handle in blocks if handle.offset + handle.nbytes <= blocks_end)
+    total = sum(handle.nbytes + TRAILER_NBYTES for handle in inside)
+    if total > blocks_end:
+        raise FormatError(f"{len(blocks)} blocks take {total} bytes, the table has {blocks_end} for them")
+
+
+def _read_block(read_at: ReadAt, blocks_end: int, max_nbytes: int, handle: BlockHandle) -> bytes:
     end = handle.offset + handle.nbytes + TRAILER_NBYTES
     if end > blocks_end:
         raise TruncatedError(
             f"Read less bytes than requested: block of {handle.nbytes} bytes at {handle.offset} ends at {end}, "
             f"the table's blocks at {blocks_end}"
         )
+    if handle.nbytes > max_nbytes:
+        raise FormatError(f"block of {handle.nbytes} bytes at {handle.offset}, at most {max_nbytes} are allowed")
     return unseal_block(read_at(handle.offset, handle.nbytes + TRAILER_NBYTES))
 
 

@@ -68,7 +68,8 @@ class Stage(Protocol):
 
         Args:
             last: path of the last one.
-            clean_up: is called when that is done, still before anybody else can publish in the directory.
+            clean_up: is called when that is done, still before anybody else can publish in the directory; again, if
+                it is interrupted.
         """
 
     def publish_over(self, last: str, *, check: Callable[[], None] = ..., clean_up: Callable[[], None] = ...) -> None:

@@ -139,7 +139,7 @@ class LocalStorage:
         """Tell whether two paths lead to the same existing file, by whatever links."""
         try:
             return os.path.samefile(left, right)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
             return False
 
     def list_directory(self, path: str) -> list[str]:

@@ -126,6 +126,7 @@ class LocalStage:
         self._renaming: list[str] = []
         self._replaced = ""  # the path at which a file takes the place of another
         self._takes_away = False  # before it is there, so that there is none meanwhile
+        self._last, self._when_done, self._is_done = "", _do_nothing, False  # of the publication
         self._in_use = -1  # a descriptor that marks the files as being written
 
     def create(self, path: str) -> LocalStagedFile:
@@ -161,6 +162,7 @@ class LocalStage:
     @contextlib.contextmanager
     def _ready(self, last: str, clean_up: Callable[[], None]) -> Iterator[None]:
         """Make everything durable, and let the block publish it while nobody else publishes here."""
+        self._last, self._when_done = last, clean_up
         for file in self._files:
             file.sync()
             file.close()
@@ -173,8 +175,9 @@ class LocalStage:
                 if not self._must_go_on():
                     raise
                 self._try_once_more(last, error)
-            self._forget()
+            self._is_done = True
             clean_up()
+            self._forget()
 
     def _check_vacant(self) -> None:
         for path in self._temporaries:
@@ -224,9 +227,9 @@ class LocalStage:
         for file in self._files:
             with contextlib.suppress(OSError):  # of a file that is to go
                 file.close()
-        if self._must_go_on():
-            with contextlib.suppress(OSError):  # then they stay where they are
-                self._rename_all(self._replaced)
+        if self._is_done or self._must_go_on():
+            with contextlib.suppress(OSError):  # then everything stays where it is
+                self._go_on()
             self._forget()
         for path, temporary in self._temporaries.items():
             with contextlib.suppress(OSError):  # the others can go
@@ -235,6 +238,12 @@ class LocalStage:
             with contextlib.suppress(OSError):  # somebody else put a file there
                 os.rmdir(directory)
         self._forget()
+
+    def _go_on(self) -> None:
+        """Finish a publication that was interrupted when it could only be finished."""
+        with publishing_in(os.path.dirname(self._last)):
+            self._rename_all(self._last)
+            self._when_done()
 
     def _remove(self, path: str, temporary: str) -> None:
         try:
@@ -249,6 +258,7 @@ class LocalStage:
         self._made_directories.clear()
         self._renaming.clear()
         self._replaced, self._takes_away = "", False
+        self._last, self._when_done, self._is_done = "", _do_nothing, False
         mark, self._in_use = self._in_use, -1
         if mark >= 0:
             with contextlib.suppress(OSError):

@@ -88,7 +88,8 @@ def run_steps(
     Args:
         context: where the files are.
         steps: what to do.
-        executor: does the steps; None to do them here, one after the other.
+        executor: does the steps; None to do them here, one after the other. Whoever shuts it down forgets those
+            that have not begun.
         num_workers: how many steps to keep waiting at a time, twice over.
     """
     if executor is None:
@@ -96,16 +97,12 @@ def run_steps(
             yield step, run_step(context, step)
         return
     waiting: dict[Future[StepResult], AnyStep] = {}
-    try:
-        for step in steps:
-            waiting[executor.submit(run_step, context, step)] = step
-            if len(waiting) >= 2 * num_workers:
-                yield from _collect(waiting)
-        while waiting:
+    for step in steps:
+        waiting[executor.submit(run_step, context, step)] = step
+        if len(waiting) >= 2 * num_workers:
             yield from _collect(waiting)
-    finally:
-        for future in waiting:
-            future.cancel()
+    while waiting:
+        yield from _collect(waiting)
 
 
 def _collect(waiting: dict[Future[StepResult], AnyStep]) -> Iterator[tuple[AnyStep, StepResult]]:

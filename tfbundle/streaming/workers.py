@@ -96,18 +96,30 @@ def _fork_processes(num_workers: int) -> Executor:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    executor = ProcessPoolExecutor(num_workers, multiprocessing.get_context("fork"), _begin_work)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which were looked for
-        executor.submit(os.getpid)  # forks now, before there are other threads
+    with _signals_held_back() as previous:  # in the midst of a fork, what they raise would be lost
+        executor = ProcessPoolExecutor(num_workers, multiprocessing.get_context("fork"), _begin_work, (previous,))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which were looked for
+            executor.submit(os.getpid)  # forks now, before there are other threads
     return executor
 
 
-def _begin_work() -> None:
+@contextmanager
+def _signals_held_back() -> Iterator[set[int]]:
+    """Let signals that interrupt wait until the block is left; give those that waited already."""
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP, signal.SIGTERM))
+    try:
+        yield set(map(int, previous))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+
+def _begin_work(held_back: set[int]) -> None:
     """Make a forked process a quiet worker: it leaves interrupts to its parent, and does not survive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, held_back)
     gc.disable()  # what is shared with the parent would be copied when it is looked at
     threading.Thread(target=_follow_parent, daemon=True).start()
 
