@@ -173,3 +173,9 @@ def test_directory_that_nobody_may_list(source: str, tmp_path: Path, monkeypatch
         f"{tmp_path}/checkpoint names it as the latest checkpoint",
         f"nobody knows what is left of interrupted runs: {tmp_path}: Permission denied",
     ]
+
+
+def test_name_that_is_no_text(source: str, tmp_path: Path) -> None:
+    (note,) = record(source, tmp_path / "n\udcff")
+    assert note == f"left alone: {tmp_path}/checkpoint: its text is UTF-8, which the name n\udcff is not"
+    assert not (tmp_path / "checkpoint").exists()

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.bundles import entry_of, write_bundle
 from tests.support.handmade import HandmadeBundle, flip, floats, strings
 from tests.support.tables import assemble_table, plain_block
+from tests.support.wire import shape_proto
 from tfbundle import BundleNotFoundError, ChecksumError, FormatError, TruncatedError, UnsupportedError
 from tfbundle.bundle.reader import open_bundle
 from tfbundle.bundle.soundness import check_rows, guess_cause, open_damaged
@@ -118,3 +120,12 @@ def test_v1_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "v1").write_bytes(assemble_table([]))
     with pytest.raises(UnsupportedError, match="V1 checkpoint"):
         open_damaged(tmp_path / "v1", LocalStorage())
+
+
+def test_small_file_that_would_make_endless_work(tmp_path: Path) -> None:
+    prefix, payload = str(tmp_path / "m"), bytes(8)
+    write_bundle(prefix, {b"%02d" % number: entry_of(1, shape_proto(2), payload) for number in range(9)}, [payload])
+    with open_bundle(prefix) as opened, pytest.raises(FormatError) as caught:
+        check_rows(opened)
+    reason = "payloads of 72 bytes in data files of 8: many share bytes, which no writer makes"
+    assert str(caught.value) == f"{prefix}.index: {reason}"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tfbundle
+from tests.bundle.test_v1 import write_v1
 from tests.support.bundles import write_bundle
 from tests.support.handmade import HandmadeBundle, floats
 from tests.support.wire import bytes_field, varint_field
@@ -125,3 +126,12 @@ def test_header_that_speaks_of_many_data_files_costs_one_look(
     monkeypatch.setattr(LocalStorage, "is_same", look)
     check(source, tmp_path / "other")
     assert len(looks) == 1
+
+
+def test_v1_checkpoint_that_is_called_like_a_file_of_the_target(tmp_path: Path) -> None:
+    path = write_v1(tmp_path / "m.data-00000-of-00001", [((0, 4), (0, 3))])
+    with tfbundle.open(path) as bundle:
+        assert bundle.is_v1
+        check_not_same(bundle, str(tmp_path / "other"), STORAGE)
+        with pytest.raises(BundleExistsError, match="the target is the source"):
+            check_not_same(bundle, str(tmp_path / "m"), STORAGE)

@@ -107,3 +107,10 @@ def test_more_than_can_be_compared_are_refused(boxes: list[Box]) -> None:
 def test_even_then_a_slice_that_is_there_twice_is_told() -> None:
     with pytest.raises(FormatError, match="Overlapping slices: existing slice = 5,2"):
         check_disjoint([Box((5,), (2,))] * 100_000)
+
+
+def test_overlap_with_a_slice_that_starts_elsewhere() -> None:
+    """Of slices that no cut parts."""
+    message = r"^Overlapping slices: existing slice = 12,1:1,12, new slice = 12,1:12,1$"
+    with pytest.raises(FormatError, match=message):
+        check_disjoint([*pinwheels(6), Box((12, 12), (1, 1))])

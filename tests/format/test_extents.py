@@ -12,6 +12,7 @@ from tfbundle.errors import FormatError, TruncatedError
 from tfbundle.format.entries import BundleHeader
 from tfbundle.format.extents import (
     check_places,
+    check_sum,
     cut_runs,
     describe_overlap,
     find_overlaps,
@@ -158,3 +159,26 @@ def test_windows_hold_every_byte_once(sizes: list[int], window_nbytes: int) -> N
         for number, (begin, end) in enumerate(pairwise(bounds)):
             seen += [first + number] * (end - begin)
     assert seen == owners
+
+
+def test_payloads_many_times_as_large_as_their_shards() -> None:
+    columns = make_index([(0, 0, 10)] * 4 + [(1, 5, 5)]).columns
+    check_sum(columns, [10, 10], 3)
+    message = r"^payloads of 45 bytes in data files of 20: many share bytes, which no writer makes$"
+    with pytest.raises(FormatError, match=message):
+        check_sum(columns, [10, 10], 2)
+
+
+def test_payloads_that_nobody_reads_do_not_count() -> None:
+    """They end behind their shard, or it is missing, or there is none of that number."""
+    columns = make_index([(0, 0, 10), (0, 1, 10), (1, 0, 10), (2, 0, 10), (0, 2**62, 10)]).columns
+    check_sum(columns, [10, 0], 1)
+    with pytest.raises(FormatError, match=r"^payloads of 10 bytes in data files of 10: "):
+        check_sum(columns, [10, 0], 0)
+
+
+def test_sum_of_sizes_that_no_integer_holds() -> None:
+    columns = make_index([(0, 0, 2**62)] * 16).columns
+    with pytest.raises(FormatError, match=f"^payloads of {2**66} bytes in data files of {2**62}: "):
+        check_sum(columns, [2**62], 15)
+    check_sum(columns, [2**62], 16)

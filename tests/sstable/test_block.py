@@ -221,3 +221,18 @@ def test_snappy_block() -> None:
 def test_checksum_covers_the_stored_bytes_and_the_type() -> None:
     sealed = seal_block(b"contents")
     assert sealed == b"contents\0" + masked_crc(b"contents\0")
+
+
+@pytest.mark.parametrize("num_rows", [30, 300])
+def test_keys_that_share_far_more_than_a_block_holds(num_rows: int) -> None:
+    """A small block could ask for any amount of memory."""
+    body = row(0, b"k" * 5000, b"") + b"".join(row(5000, struct.pack(">H", number), b"") for number in range(num_rows))
+    contents = block(body, 0)
+    message = rf"^bad entry in block: keys share more than 16 times the {len(contents)} bytes of the block$"
+    with pytest.raises(FormatError, match=message):
+        decode(contents)
+
+
+def test_keys_that_share_much() -> None:
+    rows = [(b"k" * 5000 + bytes([number]), b"") for number in range(16)]
+    assert decode(build(rows)) == rows

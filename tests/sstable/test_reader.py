@@ -267,3 +267,28 @@ def test_block_whose_keys_belong_elsewhere() -> None:
     assert isinstance(second, FormatError)
     assert isinstance(third, FormatError)
     assert "key b'l' does not sort after b'm'" in str(third)
+
+
+def test_blocks_that_share_bytes() -> None:
+    contents = plain_block([(b"a", b"1" * 50)])
+    index = plain_block([(bytes([number]), handle(0, len(contents))) for number in range(20)])
+    blocks = frame(contents) + frame(index)
+    message = f"index block: 20 blocks take {20 * (len(contents) + 5)} bytes, the table has {len(blocks)} for them"
+    with pytest.raises(FormatError) as caught:
+        read_rows(blocks + footer(handle(len(contents) + 5, len(index))))
+    assert str(caught.value) == message
+
+
+def test_block_larger_than_is_allowed() -> None:
+    contents = plain_block([(b"a", b"1" * 50)])
+    table = assemble_table([(b"b", contents)])
+
+    def read_at(offset: int, nbytes: int) -> bytes:
+        return table[offset : offset + nbytes]
+
+    assert list(open_table(read_at, len(table), len(contents)).iter_rows()) == [(b"a", b"1" * 50)]
+    small = open_table(read_at, len(table), len(contents) - 1)
+    with pytest.raises(FormatError) as caught:
+        list(small.iter_rows())
+    nbytes = len(contents)
+    assert str(caught.value) == f"block 0: block of {nbytes} bytes at 0, at most {nbytes - 1} are allowed"
