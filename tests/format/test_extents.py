@@ -12,6 +12,7 @@ from tfbundle.errors import FormatError, TruncatedError
 from tfbundle.format.entries import BundleHeader
 from tfbundle.format.extents import (
     check_places,
+    check_sum,
     cut_runs,
     describe_overlap,
     find_overlaps,
@@ -112,3 +113,28 @@ def test_windows_hold_every_byte_once(sizes: list[int], window_nbytes: int) -> N
         for number, (begin, end) in enumerate(pairwise(bounds)):
             seen += [first + number] * (end - begin)
     assert seen == owners
+
+
+class TestSum:
+    def test_as_large_as_the_shards(self) -> None:
+        columns = make_index([(0, 0, 10), (0, 0, 10), (1, 0, 5)]).columns
+        check_sum(columns, [10, 15, 0], 1)
+        check_sum(columns, [10, 5, 0], 2)
+        with pytest.raises(FormatError, match="payloads of 25 bytes in data files of 15: many share bytes"):
+            check_sum(columns, [10, 5, 0], 1)
+
+    def test_what_lies_outside_does_not_count(self) -> None:
+        columns = make_index([(0, 0, 10), (0, 6, 10), (2, 0, 5)]).columns
+        check_sum(columns, [10], 1)
+        check_sum(columns, [], 1)
+
+    def test_sums_beyond_64_bits(self) -> None:
+        places = [(0, 0, (1 << 62) + number) for number in range(6)]
+        columns = make_index(places).columns
+        with pytest.raises(FormatError, match=str(sum(nbytes for _, _, nbytes in places))):
+            check_sum(columns, [(1 << 62) + 100], 5)
+
+
+def test_the_payload_that_reaches_farthest_is_named() -> None:
+    columns = make_index([(0, 0, 9), (0, 1, 30), (0, 2, 3), (0, 31, 5), (0, 33, 1)]).columns
+    assert list(find_overlaps(columns, sort_by_place(columns))) == [(0, 1), (1, 2), (3, 4)]

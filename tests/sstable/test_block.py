@@ -192,3 +192,37 @@ def test_snappy_block() -> None:
 def test_checksum_covers_the_stored_bytes_and_the_type() -> None:
     sealed = seal_block(b"contents")
     assert sealed == b"contents\0" + masked_crc(b"contents\0")
+
+
+def sharing(nbytes: int, count: int) -> bytes:
+    """Return a block of keys that share so many bytes, under a single restart point."""
+    body = b"\0" + varint(nbytes + 2) + b"\0" + b"x" * nbytes + b"\0\0"
+    body += b"".join(varint(nbytes) + b"\2\0" + struct.pack(">H", number) for number in range(1, count))
+    return body + struct.pack("<II", 0, 1)
+
+
+@pytest.mark.parametrize("count", [16, 17])
+def test_keys_that_share_what_writers_let_them_share(count: int) -> None:
+    assert len(decode(sharing(500_000, count))) == count
+    rows = [(b"x" * 50_000 + bytes([number]), b"") for number in range(200)]
+    assert decode(build(rows)) == rows
+
+
+def test_keys_that_share_more_are_refused() -> None:
+    for contents in (sharing(500_000, 30), sharing(1000, 2000)):
+        with pytest.raises(FormatError, match=r"keys share more than 16 times the [0-9]+ bytes of the block"):
+            decode_block(contents)
+        with pytest.raises(FormatError, match=r"keys share more than 16 times the [0-9]+ bytes of the block"):
+            list(iter_block(contents))
+
+
+def test_a_small_block_may_share_what_it_likes() -> None:
+    assert len(decode(sharing(1000, 60))) == 60
+
+
+def test_a_row_whose_key_adds_nothing_is_refused() -> None:
+    """It is the key before, or less; blocks full of such rows would take three bytes for each."""
+    body = b"\0\1\0k" + b"\1\0\0"
+    for contents in (body + struct.pack("<II", 0, 1), bytes(6) + struct.pack("<II", 0, 1)):
+        with pytest.raises(FormatError, match="does not sort after"):
+            decode_block(contents)

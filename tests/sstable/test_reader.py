@@ -234,3 +234,48 @@ def test_block_whose_keys_belong_elsewhere() -> None:
     assert isinstance(second, FormatError)
     assert isinstance(third, FormatError)
     assert "key b'l' does not sort after b'm'" in str(third)
+
+
+class TestLimits:
+    def test_blocks_that_take_more_than_the_table(self) -> None:
+        block = frame(plain_block([(b"a", b"1")]))
+        for times in (1, 2):
+            rows = [(bytes([0x61 + number]), handle(0, len(block) - 5)) for number in range(times)]
+            index = plain_block(rows)
+            table = block + frame(index) + footer(handle(len(block), len(index)))
+            assert open_bytes(table).num_blocks == times  # the index block leaves room for a second
+        rows = [(bytes([0x61 + number]), handle(0, len(block) - 5)) for number in range(9)]
+        index = plain_block(rows)
+        table = block + frame(index) + footer(handle(len(block), len(index)))
+        with pytest.raises(FormatError, match="index block: 9 blocks take 162 bytes, the table has 85 for them"):
+            open_bytes(table)
+
+    def test_blocks_larger_than_what_is_allowed(self) -> None:
+        contents = plain_block([(b"a", b"x" * 100)])
+        table = assemble_table([(b"a", contents)])
+
+        def read_at(offset: int, nbytes: int) -> bytes:
+            assert nbytes <= len(contents) - 1 + 5 or not offset
+            return table[offset : offset + nbytes]
+
+        assert list(open_table(read_at, len(table), len(contents)).iter_rows())
+        with pytest.raises(FormatError, match=f"block of {len(contents)} bytes at 0, at most {len(contents) - 1}"):
+            list(open_table(read_at, len(table), len(contents) - 1).iter_rows())
+
+    def test_rows_of_one_block_are_got_with_one_read(self) -> None:
+        table = assemble_table([(b"b", plain_block([(b"a", b"1"), (b"b", b"2")])), (b"c", plain_block([(b"c", b"3")]))])
+        reads = []
+
+        def read_at(offset: int, nbytes: int) -> bytes:
+            reads.append(offset)
+            return table[offset : offset + nbytes]
+
+        reader = open_table(read_at, len(table))
+        reads.clear()
+        assert [reader.get(key) for key in (b"a", b"b", b"aa", b"c", b"b")] == [b"1", b"2", None, b"3", b"2"]
+        assert len(reads) == 2  # that of a single row is not kept, and takes the place of none
+
+    def test_a_key_twice_is_refused_where_a_single_row_is_got(self) -> None:
+        table = assemble_table([(b"a", plain_block([(b"a", b"1"), (b"a", b"2")]))])
+        with pytest.raises(FormatError, match="block 0: key b'a' does not sort after b'a'"):
+            open_bytes(table).get(b"a")
