@@ -65,6 +65,9 @@ class LocalFile(OpenFile):
             return False
 
 
+_NOWHERE = (errno.ENAMETOOLONG, errno.ELOOP)  # nothing can be at such a path
+
+
 class LocalStorage:
     """The local file system. Stateless; paths are those of the operating system."""
 
@@ -119,7 +122,7 @@ class LocalStorage:
         except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
             return False
         except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
+            if error.errno in _NOWHERE:
                 return False
             raise
         return True
@@ -148,6 +151,10 @@ class LocalStorage:
             return sorted(os.listdir(path or "."))
         except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError):  # the last for a NUL in the path
             return []
+        except OSError as error:
+            if error.errno in _NOWHERE:
+                return []
+            raise
 
     def remove(self, path: str) -> None:
         """Remove a file if it is there."""
