@@ -57,13 +57,15 @@ def test_input_that_is_not_there() -> None:
     reader = node("a", "Assign", "^b", "c")
     scope = Scope([reader, node("c", "NoOp")])
     assert input_output(scope, reader, 0).node.name == "c"
-    with pytest.raises(FormatError, match=r"^node 'a': Assign has 1 inputs, expected at least 2$"):
+    with pytest.raises(FormatError, match=r"^node 'a': Assign has 1 inputs, expected at least 2$") as caught:
         input_output(scope, reader, 1)
+    assert caught.value.path == ""
 
 
 def test_two_nodes_of_one_name() -> None:
-    with pytest.raises(FormatError, match=r"^node 'a': two nodes have this name$"):
+    with pytest.raises(FormatError, match=r"^node 'a': two nodes have this name$") as caught:
         Scope([node("a", "NoOp"), node("b", "NoOp"), node("a", "NoOp")])
+    assert caught.value.path == ""
 
 
 def test_arguments_that_are_passed_down_far() -> None:

@@ -195,13 +195,17 @@ class TestFunctions:
         assert decode(self.nodes("file", "p", "q"), functions=functions) == BY_FUNCTION
 
     def test_missing_function(self) -> None:
-        with pytest.raises(FormatError, match=r"^node 'all': calls the function 'f', which the graph does not have$"):
+        with pytest.raises(
+            FormatError, match=r"^node 'all': calls the function 'f', which the graph does not have$"
+        ) as caught:
             decode(self.nodes("file", "p", "q"))
+        assert caught.value.path == ""
 
     def test_wrong_number_of_arguments(self) -> None:
         functions = [function("f", ["prefix", "first", "second"], self.body())]
-        with pytest.raises(FormatError, match=r"^node 'all': 'f' takes 3 arguments, 2 are passed$"):
+        with pytest.raises(FormatError, match=r"^node 'all': 'f' takes 3 arguments, 2 are passed$") as caught:
             decode(self.nodes("file", "p", "^q"), functions=functions)
+        assert caught.value.path == ""
 
     def test_two_functions_of_one_name(self) -> None:
         functions = [function("f", ["prefix"], []), function("f", ["prefix"], [])]
@@ -272,8 +276,9 @@ class TestWithoutSaver:
         ],
     )
     def test_collection_that_names_no_variable(self, name: str, message: str) -> None:
-        with pytest.raises(FormatError, match=f"^{message}$"):
+        with pytest.raises(FormatError, match=f"^{message}$") as caught:
             self.collected(message_class("VariableDef")(variable_name=name))
+        assert caught.value.path == ""
 
     def test_variable_without_dtype(self) -> None:
         message = "^node 'v': VariableV2 has no attribute 'dtype' of the kind 'type'$"
@@ -378,8 +383,9 @@ DAMAGED: dict[str, tuple[list[Any], str]] = {
 @pytest.mark.parametrize("case", DAMAGED)
 def test_damaged_graph(case: str) -> None:
     nodes, message = DAMAGED[case]
-    with pytest.raises(FormatError, match=f"^{message}$"):
+    with pytest.raises(FormatError, match=f"^{message}$") as caught:
         decode(nodes)
+    assert caught.value.path == ""
 
 
 def test_needed_nodes_in_a_circle_are_harmless() -> None:
@@ -392,8 +398,9 @@ def test_constant_that_two_nodes_share(order: tuple[str, ...]) -> None:
     nodes = change("all", node("all", "NoOp", *order))
     assert decode([*nodes, restore("other", FLOAT, HALF)]) == SMALL
     for dtypes in ((FLOAT,), (FLOAT, HALF, HALF)):
-        with pytest.raises(FormatError, match=f"^node 'names': .* {len(dtypes)} (strings|tensors)$"):
+        with pytest.raises(FormatError, match=f"^node 'names': .* {len(dtypes)} (strings|tensors)$") as caught:
             decode([*nodes, restore("other", *dtypes)])
+        assert caught.value.path == ""
 
 
 def test_constants_as_bytes() -> None:
@@ -401,8 +408,9 @@ def test_constants_as_bytes() -> None:
     assert decode(change("names", node("names", "Const", value=value(tensor=tensor)))).keys() == {"w", "abc"}
     for content in (b"\x01", b"\x01\x03wab", b"\x01\x03wabcd", b"\x01\x83"):
         tensor.tensor_content = content
-        with pytest.raises(FormatError, match=f"^node 'names': {len(content)} bytes do not hold 2 strings$"):
+        with pytest.raises(FormatError, match=f"^node 'names': {len(content)} bytes do not hold 2 strings$") as caught:
             decode(change("names", node("names", "Const", value=value(tensor=tensor))))
+        assert caught.value.path == ""
     tensor.tensor_content = b"\xff" * 30
     with pytest.raises(FormatError, match=r"^node 'restore': Parsed past limit: a varint of more than 10 bytes$"):
         decode(change("names", node("names", "Const", value=value(tensor=tensor))))

@@ -76,7 +76,7 @@ def test_objects_may_refer_to_each_other() -> None:
 def test_reference_to_an_object_that_is_not_there(node: bytes) -> None:
     with pytest.raises(FormatError, match=r"object 0 refers to object -?1 of 1") as caught:
         decode_object_graph(graph(node))
-    assert caught.value.part == "object graph"
+    assert (caught.value.path, caught.value.part) == ("", "object graph")
 
 
 @pytest.mark.parametrize("data", [b"\xff", GRAPH[:-1], bytes_field(1, child(0, "w")[:-1])])
@@ -240,6 +240,10 @@ class TestRenaming:
         data = graph(child(1, "w"), attribute(old))
         assert rename_values(data, {old: new}) == graph(child(1, "w"), attribute(new))
 
+    def test_key_with_two_marks_names_the_place_before_the_first(self) -> None:
+        data = objects(({"a": 1}, ""), ({}, "a/.ATTRIBUTES/b"))
+        assert renamed(data, {"a/.ATTRIBUTES/b": "c"}) == objects(({"c": 1}, ""), ({}, "c"))
+
     def test_object_may_be_elsewhere_than_its_key_says(self) -> None:
         data = objects(({"model": 1, "optimizer": 2}, ""), ({"w": 3}, ""), ({"0": 3}, ""), ({}, "optimizer/0"))
         after = objects(({"model": 1, "optimizer": 2}, ""), ({"v": 3}, ""), ({"0": 3}, ""), ({}, "model/v"))
@@ -255,10 +259,16 @@ class TestRenaming:
         data = objects(({"a": 1, "b": 2}, ""), ({}, "a"), *circle)
         assert renamed(data, {"a": "b"}) == objects(({"b": 1}, ""), ({}, "b"), *circle)
 
-    @pytest.mark.parametrize("below", [({}, "b"), ({"c": 3}, "")])
+    @pytest.mark.parametrize("below", [({}, "b"), ({"c": 3}, ""), ({"c": 6, "d": 3}, ""), ({"c": 3, "d": 6}, "")])
     def test_object_with_values_does_not(self, below: tuple[dict[str, int], str]) -> None:
         data = objects(
-            ({"m": 4}, ""), ({}, "m/a"), below, ({"up": 2, "down": 5}, ""), ({"a": 1, "b": 2}, ""), ({}, "k")
+            ({"m": 4}, ""),
+            ({}, "m/a"),
+            below,
+            ({"up": 2, "down": 5}, ""),
+            ({"a": 1, "b": 2}, ""),
+            ({}, "k"),
+            ({}, ""),
         )
         with pytest.raises(ValueError, match=r"^cannot rename m/a to m/b: another object of the checkpoint is there$"):
             renamed(data, {"m/a": "m/b"}, {"b": "elsewhere", "k": "elsewhere"})
@@ -267,7 +277,8 @@ class TestRenaming:
         data = objects(({"a": 1}, ""), ({}, "x/y/w"))
         with pytest.raises(FormatError) as caught:
             renamed(data, {"x/y/w": "z/v"})
-        assert str(caught.value) == "object graph: no object at x/y, where a key says there is one"
+        reason = "no object at x/y, where a key says there is one"
+        assert caught.value.args == (reason, "", "object graph", None)
 
     def test_nothing_to_rename(self) -> None:
         assert rename_values(LAYERS, {}) == rename_values(LAYERS, {"unknown": "x"}) == LAYERS

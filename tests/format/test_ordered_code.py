@@ -123,3 +123,5 @@ def test_name_of_a_slice_is_found_and_replaced(name: bytes, other: bytes, extent
 @pytest.mark.parametrize("key", [b"", b"w", b"\0", b"\0w", b"\0w\0", b"\0w\xff\0\1", b"\0w\0\2", b"w\0\1"])
 def test_what_is_no_key_of_a_slice(key: bytes) -> None:
     assert decode_slice_name(key) is None
+    with pytest.raises(ValueError, match=r"is not the key of a slice$"):
+        rename_slice_key(key, b"v")

@@ -54,6 +54,10 @@ VALID = {
     "literal, 3-byte length": ("02 f8010000 6162", b"ab"),
     "literal, 4-byte length": ("02 fc01000000 6162", b"ab"),
     "copy of 11 bits": ("08 0c61626364 0104", b"abcdabcd"),
+    "copy of 11 bits, all of them": (
+        (varint(2051) + b"\xf4\xfe\x07" + b"ab" + bytes(2045) + b"\xe1\xff").hex(),
+        b"ab" + bytes(2045) + b"ab\0\0",
+    ),
     "copy of 16 bits": ("08 0c61626364 0e0400", b"abcdabcd"),
     "copy of 32 bits": ("08 0c61626364 0f04000000", b"abcdabcd"),
     "overlapping copy": ("05 00 61 0101", b"aaaaa"),

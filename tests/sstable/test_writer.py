@@ -68,6 +68,12 @@ def test_blocks_end_with_the_row_that_fills_them() -> None:
         assert where.nbytes - (3 + len(key) + len(value) + 4) < TARGET
 
 
+@pytest.mark.parametrize(("size", "num_blocks"), [(TARGET - 15, 1), (TARGET - 14, 2), (TARGET - 13, 2)])
+def test_block_is_full_at_just_its_size(size: int, num_blocks: int) -> None:
+    rows = [(b"a", bytes(size)), (b"b", b"")]  # the first: five bytes of sizes, one of key; eight of restart points
+    assert len(block_rows(write_table(rows))) == num_blocks
+
+
 @pytest.mark.parametrize(("size", "num_blocks"), [(2 * TARGET - 2, 1), (2 * TARGET - 1, 2), (2 * TARGET, 2)])
 def test_large_row_starts_a_block_of_its_own(size: int, num_blocks: int) -> None:
     rows = [(b"a", b"small"), (b"b", bytes(size))]  # one byte of key

@@ -38,13 +38,17 @@ def encode_slice_key(name: bytes, extents: tuple[Extent, ...]) -> bytes:
 def rename_slice_key(key: bytes, name: bytes) -> bytes:
     """Return the key of the same slice of a tensor with another name.
 
+    Raises:
+        ValueError: ``key`` is not that of a slice.
+
     Example:
         >>> rename_slice_key(encode_slice_key(b"w", ((0, 2),)), b"v") == encode_slice_key(b"v", ((0, 2),))
         True
     """
     found = _NAME.match(key)
-    rest = key[found.end(1) :] if found else b""
-    return encode_unsigned(0) + _escape(name) + rest
+    if found is None:
+        raise ValueError(f"{key!r} is not the key of a slice")
+    return encode_unsigned(0) + _escape(name) + key[found.end(1) :]
 
 
 def decode_slice_name(key: bytes) -> bytes | None:
