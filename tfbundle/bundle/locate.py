@@ -109,13 +109,16 @@ def _find_v1_files(path: str, storage: Storage) -> tuple[str, ...]:
         if not counts:
             return ()
         num_shards = max(counts)
-    files = tuple(v1_shard_filename(prefix, shard, num_shards) for shard in range(num_shards))
-    missing = [file for file in files if not storage.exists(file)]
-    if len(missing) == len(files):
+    directory, base = os.path.split(prefix)
+    present = set(storage.list_directory(directory))
+    names = [v1_shard_filename(base, shard, num_shards) for shard in range(num_shards)]
+    missing = [name for name in names if name not in present]
+    if len(missing) == len(names):
         return ()
     if missing:
-        raise BundleNotFoundError(f"No such file or directory: one of {num_shards} shards", missing[0])
-    return files
+        path = os.path.join(directory, missing[0])
+        raise BundleNotFoundError(f"No such file or directory: one of {num_shards} shards", path)
+    return tuple(os.path.join(directory, name) for name in names)
 
 
 def _is_table(path: str, storage: Storage) -> bool:

@@ -155,6 +155,10 @@ class LocalStorage:
             return sorted(os.listdir(path or "."))
         except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError):  # the last for a NUL in the path
             return []
+        except OSError as error:
+            if error.errno in _NOTHING_THERE:
+                return []
+            raise
 
     def remove(self, path: str) -> None:
         """Remove a file if it is there."""
