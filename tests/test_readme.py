@@ -39,8 +39,8 @@ def _environment(folder: Path) -> dict[str, str]:
 def test_commands_print_what_the_readme_shows(tmp_path: Path) -> None:
     environment = _environment(tmp_path)
     commands = 0
-    for block in _blocks("console"):
-        for example in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+    for console in _blocks("console"):
+        for example in re.split(r"^\$ ", console, flags=re.MULTILINE)[1:]:
             command, _, expected = example.partition("\n")
             done = subprocess.run(
                 command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
@@ -53,12 +53,14 @@ def test_commands_print_what_the_readme_shows(tmp_path: Path) -> None:
 
 
 def test_python_example_prints_what_its_comments_say(tmp_path: Path) -> None:
-    (block,) = _blocks("python")
+    (script,) = _blocks("python")
     expected = [
-        line.partition("  # ")[2].partition("; ")[0] for line in block.splitlines() if line.strip().startswith("print(")
+        line.partition("  # ")[2].partition("; ")[0]
+        for line in script.splitlines()
+        if line.strip().startswith("print(")
     ]
     done = subprocess.run(
-        [sys.executable, "-c", block],
+        [sys.executable, "-c", script],
         cwd=tmp_path,
         env=_environment(tmp_path),
         capture_output=True,
@@ -85,7 +87,7 @@ LIMITS = {
     "window in which tensors are read and written": buffers.WINDOW_NBYTES,
     "an error, whatever names it holds": status._MOST_CHARACTERS,
 }
-UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "": 1, "bytes": 1, "times its size": 1, "times their block": 1, "characters": 1}
+UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}  # all others count one by one
 
 
 def test_limits_are_those_of_the_code() -> None:
@@ -99,7 +101,7 @@ def _number(text: str) -> int:
     match = re.fullmatch(r"([\d,]+)(?:\^(\d+) - 1)?(?: (\D+))?", text)
     assert match, text
     number = int(match[1].replace(",", ""))
-    return (number ** int(match[2]) - 1 if match[2] else number) * UNITS[match[3] or ""]
+    return (number ** int(match[2]) - 1 if match[2] else number) * UNITS.get(match[3], 1)
 
 
 def test_promise_stands_where_it_is_looked_for() -> None:
