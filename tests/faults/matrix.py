@@ -201,7 +201,9 @@ class Bench:
                 assert launcher.run(scenario.repeated(root), setting).status in (0, 1)
                 again = read_tree(root)
             errors = finished.errors.replace(str(root), "@")
-        return Reference(scenario, before, after, again, finished.status, errors), finished.calls(root)
+            reference = Reference(scenario, before, after, again, finished.status, errors)
+            _check_reference(reference, root)
+        return reference, finished.calls(root)
 
     def run_all(self, scenario: Scenario, faults: Iterable[Fault], judge_one: Judge) -> Tally:
         """Try faults, several at a time."""
@@ -233,6 +235,20 @@ class Bench:
             verdict.require(finished.was_hit, "the fault did not happen")
             _run_again(reference, launcher, root, verdict, tree)
         return verdict
+
+
+def _check_reference(reference: Reference, root: Path) -> None:
+    """Check that the command does what it should where nothing goes wrong, or there is nothing to compare with."""
+    own = reference.own(reference.again)
+    num_shards = tfbundle.open(root / reference.scenario.target).index.header.num_shards
+    prefix = reference.scenario.target
+    assert own.keys() == {
+        reference.index,
+        *(f"{prefix}.data-{number:05d}-of-{num_shards:05d}" for number in range(num_shards)),
+    }
+    assert tfbundle.verify(root / prefix).ok
+    assert not any(map(reference.is_temporary, reference.again))
+    assert reference.others(reference.again) == reference.others(reference.before)
 
 
 Judge = Callable[[Reference, Tree, Finished, Fault], Verdict]

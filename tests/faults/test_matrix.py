@@ -22,6 +22,7 @@ from tests.faults.scenarios import SCENARIOS
 from tests.faults.tracing import Finished
 
 MAIN = ("halve", "merge", "halve --force, other shards")
+IN_FULL = (*MAIN, "halve --force")
 OTHERS = tuple(name for name in SCENARIOS if name not in MAIN)
 LEAST_POINTS = 225
 
@@ -36,7 +37,7 @@ def judge_fault(reference: Reference, tree: Tree, finished: Finished, fault: Fau
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_kills_and_errors(bench: Bench, check: Check, name: str) -> None:
     _, calls = bench.observe(SCENARIOS[name])
-    check(bench.run_all(SCENARIOS[name], some_faults(calls, 1 if name in MAIN else 5), judge_fault))
+    check(bench.run_all(SCENARIOS[name], some_faults(calls, 1 if name in IN_FULL else 5), judge_fault))
 
 
 @pytest.mark.campaign
