@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tfbundle.blending import npy
+from tfbundle.cli import name_map, status
 from tfbundle.cli.parser import VERBS
+from tfbundle.format import entries, extents, index, meta_graph, state, varints
+from tfbundle.sstable import block as table_block
+from tfbundle.sstable import snappy
+from tfbundle.storage import buffers
 
 TOP = Path(__file__).resolve().parent.parent
 README = (TOP / "README.md").read_text()
@@ -62,6 +68,45 @@ def test_python_example_prints_what_its_comments_say(tmp_path: Path) -> None:
     )
     assert done.stderr == ""
     assert done.stdout.splitlines() == expected
+
+
+LIMITS = {
+    "data files of a checkpoint": entries.MAX_NUM_SHARDS,
+    "dimensions of a tensor": entries._MAX_RANK,
+    "elements of a tensor": entries._MAX_ELEMENTS,
+    "what a compressed block of an index may expand to": snappy._MAX_EXPANSION,
+    "bytes of a varint": varints.MAX_VARINT_NBYTES,
+    "block of an index": index.MAX_BLOCK_NBYTES,
+    "what keys that share their beginnings may expand to": table_block.MAX_KEY_EXPANSION,
+    "payloads over the same bytes, where they are read at all": extents.MAX_OVERLAP,
+    "`checkpoint` file": state.MAX_STATE_NBYTES,
+    "graph (`.meta`, `saved_model.pb`)": meta_graph.MAX_GRAPH_NBYTES,
+    "`--map` file": name_map._MOST_NBYTES,
+    "header of a `.npy` file": npy._MAX_HEADER_NBYTES,
+    "window in which tensors are read and written": buffers.WINDOW_NBYTES,
+    "an error, whatever names it holds": status._MOST_CHARACTERS,
+}
+_PLAIN_UNITS = ("", "bytes", "times its size", "times their block", "characters")
+UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, **dict.fromkeys(_PLAIN_UNITS, 1)}
+
+
+def test_limits_are_those_of_the_code() -> None:
+    _, _, section = README.partition("\n## Security and limits\n")
+    rows = re.findall(r"^\| (.+) \| (.+) \|$", section.partition("\n## ")[0], re.MULTILINE)
+    assert {label: _number(value) for label, value in rows} == LIMITS
+
+
+def _number(text: str) -> int:
+    """Return what is meant by ``1 MiB``, ``100,000`` or ``2^63 - 1``."""
+    match = re.fullmatch(r"([\d,]+)(?:\^(\d+) - 1)?(?: (\D+))?", text)
+    assert match, text
+    number = int(match[1].replace(",", ""))
+    return (number ** int(match[2]) - 1 if match[2] else number) * UNITS[match[3] or ""]
+
+
+def test_promise_stands_where_it_is_looked_for() -> None:
+    assert "returns the stored tensors or raises `BundleError`" in README
+    assert "\n## Security and limits\n" in README
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -239,3 +239,13 @@ def test_no_path_leads_out_of_the_directory(tmp_path: Path, path: str) -> None:
     state = get_checkpoint_state(tmp_path)
     assert state is not None
     assert os.path.commonpath([tmp_path, os.path.normpath(state.latest)]) == str(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["a" * 300 + "/m", "loop/m", "m-?????-of-999999999", "m-?????-of-" + "9" * 5000])
+def test_path_that_nothing_can_be_at(tmp_path: Path, path: str) -> None:
+    """A number of files that takes for ever to count among them."""
+    os.symlink("loop", tmp_path / "loop")
+    (tmp_path / "checkpoint").write_text(f'model_checkpoint_path: "{path}"')
+    assert latest(tmp_path) is None
+    with pytest.raises(BundleNotFoundError):
+        tfbundle.open(tmp_path)

@@ -366,7 +366,7 @@ def test_r12_damage_is_told_in_printable_lines(
         assert found.json
 
 
-@pytest.mark.parametrize("label", ["overflow", "damage", "no such tensor", "object graph", "missing shard"])
+@pytest.mark.parametrize("label", ["overflow", "damage", "no such tensor", "pattern", "rename", "map of unknown names"])
 def test_r12_tracebacks_are_printable_too(scene: Scene, label: str) -> None:
     _, command = REFUSALS[label]
     arguments = [word.replace("EVIL", _EVIL) for word in scene.fill(command)]

@@ -111,6 +111,17 @@ def test_r17_streams_that_are_closed(folder: Path, tmp_path: Path, label: str, r
         assert b"tfbundle" not in data
 
 
+@pytest.mark.parametrize("redirection", ["", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_r17_no_file_takes_the_place_of_a_stream(redirection: str) -> None:
+    """Or what is meant for a terminal would be written into it."""
+    script = (
+        "import os; from tfbundle.cli import main; main(['ls', 'no/such']); os._exit(os.open(os.devnull, os.O_RDONLY))"
+    )
+    command = ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-c", script]
+    found = subprocess.run(command, capture_output=True, env=_plain(), timeout=120, check=False)
+    assert found.returncode >= 3
+
+
 @pytest.mark.parametrize("label", COMMANDS)
 def test_r17_output_that_is_full(folder: Path, tmp_path: Path, label: str) -> None:
     found = _run(_words(folder, tmp_path / "target", label), ">/dev/full")

@@ -16,6 +16,7 @@ from tests.corrupt.cases import (
     Case,
     Files,
     Sparse,
+    V,
     raw_row,
     sound_rows,
     with_block,
@@ -170,7 +171,7 @@ def lengths() -> Iterator[Case]:
     yield case("a thousand rows without bytes", bytes(3000))
 
 
-def keys() -> Iterator[Case]:
+def key_orders() -> Iterator[Case]:
     """Keys that are out of order, twice there, or enormous."""
     header, t, v = sound_rows()
 
@@ -287,8 +288,8 @@ def snappy() -> Iterator[Case]:
 
 def scale() -> Iterator[Case]:
     """Sound in every part, but of so many parts that whoever takes each by each takes for ever."""
-    yield Case("scale", "5,000 rows over the same bytes", lambda: overlapping(5_000, len(SHARD)), {}, ("v",))
-    yield Case("scale", "5,000 rows over a megabyte", lambda: overlapping(5_000, 1 << 20), {}, ("v",))
+    yield Case("scale", "5,000 rows over the same bytes", lambda: overlapping(5_000, len(SHARD)), V, ("v",))
+    yield Case("scale", "5,000 rows over a megabyte", lambda: overlapping(5_000, 1 << 20), V, ("v",))
     yield Case("scale", "5,000 damaged rows", lambda: damaged(5_000, b"\xff"), BOTH)
     yield Case("scale", "2,000 rows of missing shards", lambda: damaged(2_000, T_ENTRY + b"\x18\x05"), BOTH)
     yield Case("scale", "5,000 blocks", many_blocks, BOTH)
@@ -302,7 +303,7 @@ def overlapping(count: int, nbytes: int) -> Files:
 
     shard = SHARD.ljust(nbytes, b"\0")
     entry = entry_of(FLOAT, shape_proto(nbytes // 4), shard)
-    return with_rows({b"k%05d" % number: entry for number in range(count)}, shard)
+    return with_rows({b"v": V_ENTRY, **{b"k%05d" % number: entry for number in range(count)}}, shard)
 
 
 def damaged(count: int, entry: bytes) -> Files:
@@ -325,6 +326,6 @@ def cases() -> Iterator[Case]:
     yield from handles()
     yield from restarts()
     yield from lengths()
-    yield from keys()
+    yield from key_orders()
     yield from snappy()
     yield from scale()

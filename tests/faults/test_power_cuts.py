@@ -12,7 +12,7 @@ from tests.faults.namespaces import run_isolated
 from tests.faults.scenes import SCENES
 from tests.support.requirements import needs_device, needs_programs, needs_root
 
-IN_SUITE = ["halve", "force", "force-other-shards", "set"]
+IN_SUITE = ["halve", "force", "set"]
 
 
 @pytest.mark.parametrize("kind", MAKE)

@@ -31,7 +31,7 @@ CALLS = (
 """Those by which a program can learn of files or change them."""
 
 _LINE = re.compile(r"(\d+) +(\w+)\((.*)")
-_LONGEST_SECONDS = 30
+_LONGEST_SECONDS = 60.0
 
 
 class Call(NamedTuple):
@@ -102,12 +102,14 @@ class Setting:
         step_nbytes: makes steps of a plan that small, so that several workers have something to do.
         num_files: how many descriptors it may have; any number where 0.
         meanwhile: is called with the process id while the command runs.
+        seconds: after which it is killed.
     """
 
     directory: str = "/"
     step_nbytes: int = 0
     num_files: int = 0
     meanwhile: Callable[[int], None] = lambda pid: None
+    seconds: float = _LONGEST_SECONDS
 
 
 class Launcher:
@@ -194,14 +196,17 @@ class Launcher:
 
     def _finish(self, pid: int, setting: Setting) -> Finished:
         """Let a command begin, and wait until it is done; one that takes too long is killed."""
-        watchdog = threading.Timer(_LONGEST_SECONDS, os.killpg, (pid, signal.SIGKILL))
+        watchdog = threading.Timer(setting.seconds, os.killpg, (pid, signal.SIGKILL))
         watchdog.start()
         self._write("")
         setting.meanwhile(pid)
         status = int(self._read())
         watchdog.cancel()
         output, errors = (Path(self._path(name)).read_text() for name in ("output", "errors"))
-        return Finished(status, output, errors, survivors=_survivors(pid))
+        survivors = _survivors(pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        return Finished(status, output, errors, survivors=survivors)
 
     def _path(self, name: str) -> str:
         return f"{self._folder.name}/{name}"

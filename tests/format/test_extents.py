@@ -182,3 +182,8 @@ def test_sum_of_sizes_that_no_integer_holds() -> None:
     with pytest.raises(FormatError, match=f"^payloads of {2**66} bytes in data files of {2**62}: "):
         check_sum(columns, [2**62], 15)
     check_sum(columns, [2**62], 16)
+
+
+def test_the_payload_that_reaches_farthest_is_named() -> None:
+    columns = make_index([(0, 0, 9), (0, 1, 30), (0, 2, 3), (0, 31, 5), (0, 33, 1)]).columns
+    assert list(find_overlaps(columns, sort_by_place(columns))) == [(0, 1), (1, 2), (3, 4)]

@@ -93,3 +93,9 @@ def test_text_names_are_utf8(name: str) -> None:
 
 def test_bytes_that_are_no_utf8_stay_visible() -> None:
     assert key_to_name(b"w\xff/b") == "w\udcff/b"
+
+
+@pytest.mark.parametrize("count", ["100001", "1000000", "9" * 5000])
+def test_more_shards_than_there_may_be(count: str) -> None:
+    assert parse_v1_shard(f"m-00000-of-{count}") == (f"m-00000-of-{count}", None)
+    assert parse_v1_shard("m-?????-of-100000") == ("m", 100_000)

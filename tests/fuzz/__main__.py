@@ -1,9 +1,9 @@
 """Run a target under atheris for as long as one likes: ``python -m tests.fuzz TARGET --minutes 20 [--jobs 2]``.
 
-Starts from the target's seeds and from ``corpus/TARGET``, and prints how many inputs were run, how many edges they
-reached and what was found. An input that breaks a promise is left in the working directory; mend what it reveals, and
-keep it in ``corpus/TARGET`` under a name that says what it was. ``--keep`` adds to the corpus the few inputs that reach
-what no other does.
+Starts from the target's seeds, from ``corpus/TARGET`` and from small files of the corpus of checkpoints, and prints how
+many inputs were run, how many edges they reached and what was found. An input that breaks a promise is left in the
+working directory; mend what it reveals, and keep it in ``corpus/TARGET`` under a name that says what it was. ``--keep``
+adds to the corpus the few inputs that reach what no other does.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests.fuzz.starts import corpus_inputs
 from tests.fuzz.target import CORPUS, Target
 from tests.fuzz.targets import NAMES, find_target
 from tests.support.processes import TOP, environment
@@ -65,7 +66,7 @@ def prepare(target: Target, folder: Path) -> None:
     """Make a folder with the inputs that a run starts from."""
     inputs = folder / "inputs"
     inputs.mkdir(parents=True, exist_ok=True)
-    for number, data in enumerate([*target.seeds(), *target.kept()]):
+    for number, data in enumerate([*target.seeds(), *target.kept(), *corpus_inputs(target)]):
         (inputs / f"start-{number:04d}").write_bytes(data)
 
 

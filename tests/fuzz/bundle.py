@@ -16,6 +16,8 @@ from tests.fuzz.mutation import Field, any_number, join_fields, mutate_bytes, mu
 from tests.fuzz.packing import pack, unpack
 from tests.fuzz.reading import (
     Contents,
+    check_blended,
+    check_commands,
     check_compared,
     check_descriptions,
     check_halved,
@@ -43,14 +45,16 @@ from tfbundle.sstable.block import Row, iter_block
 from tfbundle.sstable.checksum import crc32c, mask_crc32c
 
 _MOST_SHARDS = 9
+_OTHER = HandmadeBundle([floats("a name that nothing else has", [1, 2])])
 
 
-def check(data: bytes, turns: Collection[int] = range(4)) -> None:
+def check(data: bytes, turns: Collection[int] = range(6)) -> None:
     """Read an index and data files in every way; but of the slow ones only those whose turn it is."""
     index, *shards = unpack(data)
     num_shards = _num_shards(index) or len(shards)
     files = {index_filename("m"): index}
     files |= {data_filename("m", number, num_shards): contents for number, contents in enumerate(shards)}
+    files |= {f"other{suffix}": contents for suffix, contents in _OTHER.files().items()}
     with laid_out(files) as folder:
         prefix = str(folder / "in" / "m")
         try:
@@ -64,7 +68,7 @@ def check(data: bytes, turns: Collection[int] = range(4)) -> None:
 
 def check_some(data: bytes) -> None:
     """Check one thing or another, as the bytes have it, so that more inputs can have their turn."""
-    check(data, (crc32c(data) % 4,))
+    check(data, (crc32c(data) % 6,))
 
 
 def _check_bundle(
@@ -87,6 +91,10 @@ def _check_bundle(
         halved = check_halved(prefix, folder, found, sound=sound)
         if halved is not None and 2 in turns:
             check_compared(prefix, halved)
+    if found is not None and 4 in turns:
+        check_commands(prefix, found, sound=sound)
+    if found is not None and 5 in turns:
+        check_blended(prefix, prefix.removesuffix("m") + "other", folder, found, sound=sound)
     if 3 in turns:
         check_salvaged(prefix, folder, found, sound=sound)
 
@@ -260,4 +268,4 @@ def _handmade() -> Iterator[HandmadeBundle]:
     yield HandmadeBundle([swapped], header_extra=varint_field(2, 1))
 
 
-TARGET = Target("bundle", check, seeds, mutate, quick=check_some)
+TARGET = Target("bundle", check, seeds, mutate, verbs=6, quick=check_some)

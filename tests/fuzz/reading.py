@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from tests.fuzz.scratch import whole_or_nothing
 from tests.fuzz.target import check_message
 from tests.support.handmade import all_below, numpy_cast
 from tfbundle import BundleError, BundleReader, CastPolicy, RunOptions, Selection
+from tfbundle.cli import main
 from tfbundle.errors import BundleNotFoundError, FormatError, UnsupportedError
 from tfbundle.format.naming import key_to_name, name_to_key
 from tfbundle.format.ordered_code import decode_slice_name
@@ -171,3 +176,72 @@ def check_compared(left: str, right: str) -> None:
     """Compare a checkpoint with itself and with another."""
     assert tfbundle.diff(left, left).equal, "different from itself"
     assert not tfbundle.diff(left, right).only_left
+
+
+def check_blended(prefix: str, other: str, folder: Path, found: Contents, *, sound: bool) -> None:
+    """Average a checkpoint with itself, and merge it with another of other names; both leave gaps as they are."""
+    damages = tfbundle.verify(prefix).damages
+    if any("Does not have sufficient slices" in damage.message for damage in damages):
+        return
+    mean = _written(
+        lambda target: tfbundle.average([prefix, prefix], target, options=_ALONE), folder / "mean", sound=sound
+    )
+    for name, value in mean.items():
+        before = found.values.get(name)
+        if before is not None and value.dtype.kind == "f":
+            with np.errstate(all="ignore"):
+                is_same = (value == before) | np.isnan(before) | ~np.isfinite(before * 2)
+            assert is_same.all(), f"the mean of {name!r} and itself is something else"
+        elif before is not None and value.dtype.kind in "iuO":
+            assert same_bits(value, before), f"{name!r} was not copied to the mean"
+    both = _written(
+        lambda target: tfbundle.merge([prefix, other], target, options=_ALONE), folder / "both", sound=sound
+    )
+    for name, value in both.items():
+        expected = found.values.get(name)
+        assert expected is None or same_bits(value, expected), f"{name!r} was merged as something else"
+    assert not both or {*found.values} <= {*both}, "lost in a merge"
+
+
+def _written(write: Callable[[str], object], folder: Path, *, sound: bool) -> dict[str, NDArray[Any]]:
+    """Let something be written; return what it holds, nothing where it was refused."""
+    target = str(folder / "m")
+    try:
+        with whole_or_nothing(folder):
+            write(target)
+    except (UnsupportedError, BundleNotFoundError):
+        return {}
+    except BundleError as error:
+        check_message(error)
+        is_unlike = "Merging bundles with " in str(error)  # another byte order or version
+        assert not sound or is_unlike, f"sound, but refused: {error}"
+        return {}
+    assert sound, "damaged, but taken"
+    assert tfbundle.verify(target).ok, "written, and damaged"
+    with tfbundle.open(target) as bundle:
+        return read_contents(bundle).values
+
+
+def check_commands(prefix: str, found: Contents, *, sound: bool) -> None:
+    """Run commands that print; each ends with a status that says what is wrong with the files, if anything is."""
+    for arguments in (["ls"], ["ls", "--json"], ["ls", "--tree"], ["verify"], ["verify", "--json"]):
+        status, printed = _run([*arguments, prefix])
+        assert status in (0, 1, 3, 4, 5), f"{arguments} ends with {status}: {printed[:200]}"
+        assert arguments[0] != "verify" or (status == 0) == sound, "the command verify and the function disagree"
+        if status in (0, 1) and "--json" in arguments:
+            assert printed.isascii()
+            json.loads(printed)
+    for name in list(found.values)[:3]:
+        status, printed = _run(["show", prefix, "--", name])
+        assert status == 0, f"{name!r} can be read, but not shown: {printed[:200]}"
+
+
+def _run(arguments: list[str]) -> tuple[int, str]:
+    """Run a command; return its status and what it printed."""
+    output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        status = main(arguments)
+    output.seek(0)
+    printed = output.read()
+    assert printed.replace("\n", "").isprintable(), "more than text is printed"
+    return status, printed

@@ -103,7 +103,8 @@ _TOKENS = [
     b'model_checkpoint_path: "m"', b"all_model_checkpoint_paths: ", b"all_model_checkpoint_timestamps: ",
     b"last_preserved_timestamp: ", b'"', b"'", b"\\000", b"\\", b"\\U0001F600", b"\\ud800", b"..", b"/", b"//", b"./",
     b"[", b"]", b"{", b"}", b"<", b",", b";", b"#", b"\n", b"-", b"1e999", b"inf", b"nan", b"0x10", b"1" * 400, b"m",
-    b"\0", b"\xff", "é\u202e".encode(), b"unknown: 1 ", b"a" * 300,
+    b"\0", b"\xff", b"-?????-of-00001", b"-?????-of-99999999999", b"-00000-of-" + b"1" * 50, b"unknown: 1 ", b"a" * 300,
+    "é\u202e".encode(),
 ]  # fmt: skip
 
 

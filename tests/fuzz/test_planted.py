@@ -95,6 +95,14 @@ def _as_they_are(original: Any) -> Any:
     return lambda window, swap: None
 
 
+def _of_one_more(original: Any) -> Any:
+    def finish(self: Any) -> Any:
+        self._count += 1
+        return original(self)
+
+    return finish
+
+
 def _is_long(data: bytes, limit: int) -> bool:
     return len(data) > 600
 
@@ -103,8 +111,8 @@ def _has_more(extents: tuple[int, ...], shape: tuple[int, ...]) -> bool:
     return len(extents) > len(shape)
 
 
-def _is_odd(number: int) -> bool:
-    return number > 33
+def _is_no_constant(node: Any, num_elements: int) -> bool:
+    return bool(node.op != "Const")
 
 
 BUGS = [
@@ -129,19 +137,17 @@ BUGS = [
         _crash(_has_more),
     ),
     Planted("v1", "integers turned around", "tfbundle.format.v1._decode_integers", _backwards),
-    Planted("state", "text that is no text", "tfbundle.format.state.format_state", lambda original: lambda state: ""),
-    Planted("state", "a way out", "os.path.isabs", lambda original: lambda path: False),
+    Planted("state", "text that is no text", "tests.fuzz.state.format_state", lambda original: lambda state: ""),
+    Planted("state", "a way out", "tfbundle.bundle.state_file._is_inside", lambda original: lambda home, path: True),
     Planted("bundle", "checksums ignored", "tfbundle.bundle.payloads.Payloads._check_crc", _without_crc),
     Planted("bundle", "overlaps unseen", "tfbundle.streaming.planning.check_places", _accept_all),
     Planted("bundle", "slices at a wrong place", "tfbundle.streaming.join._flat_offset", _one_further),
     Planted("bundle", "bytes in the other order", "tfbundle.streaming.pipeline.swap_bytes", _as_they_are),
+    Planted("bundle", "names as they are", "tfbundle.cli.ls.escape_all", lambda original: lambda names: names),
+    Planted("bundle", "a mean of one more", "tfbundle.casting.mean.Mean.finish", _of_one_more),
     Planted("graph", "shortened paths", "tests.fuzz.graph.nearest_paths", _rejoined),
     Planted(
-        "graph",
-        "a crash on odd dtypes",
-        "tfbundle.format.meta_graph.data_type",
-        _crash(_is_odd),
-        2000,
+        "graph", "a crash on no constant", "tfbundle.format.meta_graph.string_constant", _crash(_is_no_constant), 1000
     ),
 ]
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from tfbundle.bundle.leftovers import describe_unfinished
 from tfbundle.errors import BundleNotFoundError, FormatError, UnsupportedError
+from tfbundle.format.entries import MAX_NUM_SHARDS
 from tfbundle.format.naming import (
     INDEX_SUFFIX,
     META_SUFFIX,
@@ -91,26 +92,33 @@ def _prefix_candidates(path: str) -> list[str]:
 def _find_v1_files(path: str, storage: Storage) -> tuple[str, ...]:
     """Return the tables of a V1 checkpoint: one file, or all its shards; none if there is no such thing.
 
+    A name that tells of more shards than any checkpoint has is not that of a shard.
+
     Raises:
         BundleNotFoundError: some of its shards are missing.
     """
     prefix, num_shards = parse_v1_shard(path)
+    if num_shards is not None and num_shards > MAX_NUM_SHARDS:
+        return ()
     if num_shards is None:
         if storage.exists(path) and not storage.is_directory(path) and _is_table(path, storage):
             return (path,)
         directory, base = os.path.split(path)
         shards = [parse_v1_shard(name) for name in storage.list_directory(directory)]
-        counts = [count for name, count in shards if name == base and count is not None]
+        counts = [count for name, count in shards if name == base and count is not None and count <= MAX_NUM_SHARDS]
         if not counts:
             return ()
         num_shards = max(counts)
-    files = tuple(v1_shard_filename(prefix, shard, num_shards) for shard in range(num_shards))
-    missing = [file for file in files if not storage.exists(file)]
-    if len(missing) == len(files):
+    directory, base = os.path.split(prefix)
+    present = set(storage.list_directory(directory))
+    names = [v1_shard_filename(base, shard, num_shards) for shard in range(num_shards)]
+    missing = [name for name in names if name not in present]
+    if len(missing) == len(names):
         return ()
     if missing:
-        raise BundleNotFoundError(f"No such file or directory: one of {num_shards} shards", missing[0])
-    return files
+        path = os.path.join(directory, missing[0])
+        raise BundleNotFoundError(f"No such file or directory: one of {num_shards} shards", path)
+    return tuple(os.path.join(directory, name) for name in names)
 
 
 def _is_table(path: str, storage: Storage) -> bool:

@@ -151,7 +151,7 @@ class Payloads:
         try:
             data = b""
             if entry.size:  # which may be wrong either way; TensorFlow goes by the lengths, so do we
-                most = MAX_VARINT_NBYTES * entry.num_elements
+                most = MAX_VARINT_NBYTES * entry.num_elements + 1
                 nbytes = string_payload_nbytes(file.read(entry.offset, min(entry.size, most)), entry.num_elements)
                 data = file.read(entry.offset, nbytes)
             values, crc = decode_strings(data, entry.num_elements, self._byteorder)

@@ -104,6 +104,9 @@ class V1Payloads:
             values = decode_values(value, dtype, entry.shape)
         except FormatError as error:
             raise self._locate(error, key) from error
+        except UnsupportedError as error:
+            path = self.files[self._stored[key].table].path
+            raise UnsupportedError(f"{self._index.label(key)}: {error.reason}", path) from error
         return values if dtype == STRING else values.view(numpy_dtype(entry.dtype))
 
     def _find(self, key: bytes) -> bytes:

@@ -14,7 +14,7 @@ def find_closest(wanted: str, names: Iterable[str], count: int = 3, likeness: fl
     """Return names that resemble ``wanted``, the most alike first.
 
     Of many names, only those with the longest beginning and end in common are compared in full: 100,000 take a fifth
-    of a second. Nothing resembles a name that nobody reads to its end.
+    of a second. Nothing resembles a name that nobody reads to its end; much longer ones resemble no other.
 
     Args:
         wanted: the name that does not exist.
@@ -28,8 +28,7 @@ def find_closest(wanted: str, names: Iterable[str], count: int = 3, likeness: fl
     """
     if len(wanted) > _MOST_CHARACTERS:
         return []
-    legible = (name for name in names if len(name) <= _MOST_CHARACTERS)
-    candidates = heapq.nlargest(_CANDIDATES, legible, key=lambda name: _count_common_ends(wanted, name))
+    candidates = heapq.nlargest(_CANDIDATES, names, key=lambda name: _count_common_ends(wanted, name))
     return difflib.get_close_matches(wanted, candidates, count, likeness)
 
 

@@ -155,4 +155,7 @@ def read_names(bundle: BundleReader) -> TensorNames:
     if entry.dtype != STRING.number or entry.num_elements != 1:
         found = f"{dtype_name(entry.dtype)} {list(entry.shape)}"
         raise FormatError(f"no object graph: {found}, expected one string", bundle.prefix, f"tensor {OBJECT_GRAPH!r}")
-    return TensorNames(bundle, decode_object_graph(bundle[OBJECT_GRAPH].item()))
+    try:
+        return TensorNames(bundle, decode_object_graph(bundle[OBJECT_GRAPH].item()))
+    except FormatError as error:
+        raise error.add_path(bundle.prefix, f"tensor {OBJECT_GRAPH!r}") from error

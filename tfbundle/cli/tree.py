@@ -20,15 +20,15 @@ def read_tree(bundle: BundleReader) -> Sequence[TrackableObject]:
 
     Raises:
         UnsupportedError: it has none.
+        FormatError: it is damaged, or is no string.
     """
+    from tfbundle.choosing.names import OBJECT_GRAPH, read_names
     from tfbundle.errors import UnsupportedError
-    from tfbundle.format.naming import OBJECT_GRAPH_KEY, key_to_name
-    from tfbundle.format.object_graph import decode_object_graph
 
-    name = key_to_name(OBJECT_GRAPH_KEY)
-    if name not in bundle:
-        raise UnsupportedError(f"not object-based (saved with TF2): it is missing the key {name!r}", bundle.prefix)
-    return decode_object_graph(bundle[name].item())
+    if OBJECT_GRAPH not in bundle:
+        missing = f"not object-based (saved with TF2): it is missing the key {OBJECT_GRAPH!r}"
+        raise UnsupportedError(missing, bundle.prefix)
+    return read_names(bundle).graph
 
 
 def iter_tree_lines(bundle: BundleReader, graph: Sequence[TrackableObject]) -> Iterator[str]:

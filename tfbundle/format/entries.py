@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from tfbundle.errors import FormatError
 from tfbundle.format.dtypes import FLOAT32, STRING, VARIANT, data_type, dtype_name
+from tfbundle.format.naming import MAX_NUM_SHARDS as MAX_NUM_SHARDS  # noqa: PLC0414 for who knows it from here
 from tfbundle.format.ordered_code import FULL_LENGTH, Extent
 from tfbundle.format.plain import (
     VERSION_MESSAGE,
@@ -33,7 +34,6 @@ VERSION = 1
 """Of the bundle format: written as ``producer``, compared with ``min_consumer`` and ``bad_consumers``."""
 
 LITTLE, BIG = 0, 1
-MAX_NUM_SHARDS = 100_000
 _MAX_RANK = 254
 _MAX_ELEMENTS = 2**63 - 1
 

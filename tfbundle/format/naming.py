@@ -12,8 +12,11 @@ META_SUFFIX = ".meta"
 STATE_FILENAME = "checkpoint"
 OBJECT_GRAPH_KEY = b"_CHECKPOINTABLE_OBJECT_GRAPH"
 
+MAX_NUM_SHARDS = 100_000
+"""The most data files, or files of a V1 checkpoint, that anything may speak of."""
+
 _DATA_SUFFIX = r"\.data-([0-9]{5,})-of-([0-9]{5,})\Z"
-_V1_SHARD = r"-(?:[0-9]{5,}|\?{5})-of-([0-9]{5,})\Z"
+_V1_SHARD = r"-(?:[0-9]{5,6}|\?{5})-of-([0-9]{5,6})\Z"  # more digits would be more than there may be
 _OF = "-of-"  # without it there is no shard, and no need to compile an expression
 
 
@@ -69,7 +72,9 @@ def parse_v1_shard(path: str) -> tuple[str, int | None]:
         ('model.ckpt-7', 2)
     """
     match = re.search(_V1_SHARD, path) if _OF in path and strip_data_suffix(path) is None else None
-    return (path[: match.start()], int(match[1])) if match else (path, None)
+    if match is None or int(match[1]) > MAX_NUM_SHARDS:
+        return path, None
+    return path[: match.start()], int(match[1])
 
 
 def key_to_name(key: bytes) -> str:

@@ -18,6 +18,9 @@ from tfbundle.storage.descriptors import MAX_CALL_NBYTES, OpenFile, named
 from tfbundle.storage.local_stage import LocalStage, LocalStagedFile
 from tfbundle.storage.lock import hold, is_in_use, publishing_in
 
+_NOTHING_THERE = (errno.ENAMETOOLONG, errno.ELOOP)
+"""Errors of paths that cannot lead to a file, beside those that have exceptions of their own."""
+
 
 class LocalFile(OpenFile):
     """A regular file, open for reading."""
@@ -119,7 +122,7 @@ class LocalStorage:
         except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
             return False
         except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
+            if error.errno in _NOTHING_THERE:
                 return False
             raise
         return True
@@ -141,6 +144,10 @@ class LocalStorage:
             return os.path.samefile(left, right)
         except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
             return False
+        except OSError as error:
+            if error.errno in _NOTHING_THERE:
+                return False
+            raise
 
     def list_directory(self, path: str) -> list[str]:
         """Return the names in a directory, sorted; none if it is none, or may not be listed."""
@@ -148,6 +155,10 @@ class LocalStorage:
             return sorted(os.listdir(path or "."))
         except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError):  # the last for a NUL in the path
             return []
+        except OSError as error:
+            if error.errno in _NOTHING_THERE:
+                return []
+            raise
 
     def remove(self, path: str) -> None:
         """Remove a file if it is there."""
