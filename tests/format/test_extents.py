@@ -171,7 +171,7 @@ def test_payloads_many_times_as_large_as_their_shards() -> None:
 
 def test_payloads_that_nobody_reads_do_not_count() -> None:
     """They end behind their shard, or it is missing, or there is none of that number."""
-    columns = make_index([(0, 0, 10), (0, 1, 10), (1, 0, 10), (2, 0, 10), (0, 2**62, 10)]).columns
+    columns = make_index([(0, 0, 10), (0, 1, 10), (1, 0, 10), (2, 0, 1), (2**31 - 1, 0, 1), (0, 2**62, 10)]).columns
     check_sum(columns, [10, 0], 1)
     with pytest.raises(FormatError, match=r"^payloads of 10 bytes in data files of 10: "):
         check_sum(columns, [10, 0], 0)

@@ -9,6 +9,7 @@ from tfbundle.format.naming import (
     index_filename,
     key_to_name,
     name_to_key,
+    parse_data_suffix,
     parse_v1_shard,
     strip_data_suffix,
 )
@@ -36,6 +37,7 @@ def test_index_path() -> None:
 @given(st.text(), st.integers(0, 200_000), st.integers(1, 200_000))
 def test_prefix_comes_back_from_a_shard_path(prefix: str, shard_id: int, num_shards: int) -> None:
     assert strip_data_suffix(data_filename(prefix, shard_id, num_shards)) == prefix
+    assert parse_data_suffix(data_filename(prefix, shard_id, num_shards)) == num_shards
 
 
 @pytest.mark.parametrize(
@@ -56,6 +58,7 @@ def test_prefix_comes_back_from_a_shard_path(prefix: str, shard_id: int, num_sha
 )
 def test_what_is_no_shard(path: str) -> None:
     assert strip_data_suffix(path) is None
+    assert parse_data_suffix(path) is None
 
 
 def test_shard_name_of_a_shard_name() -> None:

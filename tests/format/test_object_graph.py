@@ -273,6 +273,12 @@ class TestRenaming:
         with pytest.raises(ValueError, match=r"^cannot rename m/a to m/b: another object of the checkpoint is there$"):
             renamed(data, {"m/a": "m/b"}, {"b": "elsewhere", "k": "elsewhere"})
 
+    @pytest.mark.parametrize("below", [(({"e": 5}, ""), ({}, "k")), (({}, "k"), ({"e": 5}, ""))])
+    def test_object_with_values_behind_one_without(self, below: tuple[tuple[dict[str, int], str], ...]) -> None:
+        data = objects(({"a": 1, "b": 2}, ""), ({}, "a"), ({"c": 3, "d": 4}, ""), *below, ({}, ""))
+        with pytest.raises(ValueError, match=r"^cannot rename a to b: another object of the checkpoint is there$"):
+            renamed(data, {"a": "b"}, {"k": "elsewhere"})
+
     def test_place_that_is_not_there(self) -> None:
         data = objects(({"a": 1}, ""), ({}, "x/y/w"))
         with pytest.raises(FormatError) as caught:

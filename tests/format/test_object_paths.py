@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tfbundle.format import object_paths
 from tfbundle.format.object_graph import TrackableObject
 from tfbundle.format.object_paths import VALUE_ENDING, find_keys, nearest_paths
 
@@ -55,3 +56,18 @@ def test_child_without_a_name() -> None:
     graph = (node(("", 1), ("w", 2)), node(("w", 3)), node(key="w"), node(key="inner"))
     assert nearest_paths(graph, avoid=()) == {1: "", 2: "w", 3: "/w"}
     assert find_keys(graph, "/w") == graph[3].checkpoint_keys
+
+
+@pytest.mark.parametrize(
+    ("length", "repetition", "expected"),
+    [(0, 0, 0), (1, 0, 1), (2, 0, 2), (4, 0, 2), (5, 0, 3), (9, 0, 3), (10, 0, 4), (0, 1, 3), (5, 1, 4), (99, 0, 5)],
+)
+def test_farthest_objects_of_a_long_chain_have_no_path(
+    monkeypatch: pytest.MonkeyPatch, length: int, repetition: int, expected: int
+) -> None:
+    """The paths have 1, 3, 5, 7 and 9 characters; the last one is that with which it is enough."""
+    monkeypatch.setattr(object_paths, "MAX_PATHS_LENGTH", length)
+    monkeypatch.setattr(object_paths, "_MAX_REPETITION", repetition)
+    chain = [TrackableObject((("a", number + 1),), (), ()) for number in range(5)]
+    paths = nearest_paths([*chain, TrackableObject((), (), ())], avoid=())
+    assert paths == {number: "/".join("a" * number) for number in range(1, expected + 1)}

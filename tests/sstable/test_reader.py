@@ -54,6 +54,21 @@ def test_rows_by_key() -> None:
     assert open_bytes(assemble_table([])).get(b"") is None
 
 
+@pytest.mark.parametrize(("num_rows", "num_reads"), [(1, 3), (2, 1)])
+def test_last_block_is_kept_for_its_other_rows(num_rows: int, num_reads: int) -> None:
+    rows = [(bytes([number]), b"value") for number in range(num_rows)]
+    table = assemble_table([(b"z", plain_block(rows))])
+    reads: list[int] = []
+
+    def read_at(offset: int, nbytes: int) -> bytes:
+        reads.append(offset)
+        return table[offset : offset + nbytes]
+
+    reader = open_table(read_at, len(table))
+    assert [reader.get(key) for key in (rows[0][0], rows[-1][0], b"y")] == [b"value", b"value", None]
+    assert reads.count(0) == num_reads
+
+
 def test_row_in_a_damaged_block() -> None:
     table = open_bytes(assemble_table([(b"b", plain_block([(b"a", b"1")])), (b"z", b"?")]))
     assert table.get(b"a") == b"1"
