@@ -572,7 +572,8 @@ def test_rename_that_takes_the_old_file_away_and_fails_is_tried_again(
 ) -> None:
     last = tmp_path / "last"
     last.write_bytes(b"old")
-    rename, failed = os.rename, []
+    rename = os.rename
+    failed: list[str] = []
 
     def lose(source: str, target: str) -> None:
         if not failed:
