@@ -148,10 +148,8 @@ class LocalStorage:
         """Return the names in a directory, sorted; none if it is none, or may not be listed."""
         try:
             return sorted(os.listdir(path or "."))
-        except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError):  # the last for a NUL in the path
-            return []
-        except OSError as error:
-            if error.errno in _NOTHING_THERE:
+        except (OSError, ValueError) as error:
+            if isinstance(error, PermissionError) or _is_absence(error):
                 return []
             raise
 
