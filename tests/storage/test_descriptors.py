@@ -85,3 +85,5 @@ def test_what_nobody_can_tell_is_no_absence(path: str, monkeypatch: pytest.Monke
         LocalStorage().exists(path)
     with pytest.raises(OSError, match=os.strerror(number)):
         LocalStorage().is_same(path, path)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        LocalStorage().identity(path)

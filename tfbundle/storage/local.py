@@ -18,9 +18,6 @@ from tfbundle.storage.descriptors import MAX_CALL_NBYTES, OpenFile, named
 from tfbundle.storage.local_stage import LocalStage, LocalStagedFile
 from tfbundle.storage.lock import hold, is_in_use, publishing_in
 
-_NOTHING_THERE = (errno.ENAMETOOLONG, errno.ELOOP)
-"""Errors of paths that cannot lead to a file, beside those that have exceptions of their own."""
-
 
 class LocalFile(OpenFile):
     """A regular file, open for reading."""
@@ -119,19 +116,19 @@ class LocalStorage:
         """Tell whether there is anything at ``path``, a dangling link included; raise OSError if nobody can tell."""
         try:
             os.lstat(path)
-        except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
+        except (OSError, ValueError) as error:
+            if not _is_absence(error):
+                raise
             return False
-        except OSError as error:
-            if error.errno in _NOTHING_THERE:
-                return False
-            raise
         return True
 
     def identity(self, path: str) -> Identity | None:
         """Return device, number, size and modification time of the file at ``path``; None if there is none."""
         try:
             return _identity(os.stat(path))
-        except (OSError, ValueError):  # ValueError: a NUL in the path
+        except (OSError, ValueError) as error:
+            if not _is_absence(error):
+                raise
             return None
 
     def is_directory(self, path: str) -> bool:
@@ -142,21 +139,17 @@ class LocalStorage:
         """Tell whether two paths lead to the same existing file, by whatever links."""
         try:
             return os.path.samefile(left, right)
-        except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
+        except (OSError, ValueError) as error:
+            if not _is_absence(error):
+                raise
             return False
-        except OSError as error:
-            if error.errno in _NOTHING_THERE:
-                return False
-            raise
 
     def list_directory(self, path: str) -> list[str]:
         """Return the names in a directory, sorted; none if it is none, or may not be listed."""
         try:
             return sorted(os.listdir(path or "."))
-        except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError):  # the last for a NUL in the path
-            return []
-        except OSError as error:
-            if error.errno in _NOTHING_THERE:
+        except (OSError, ValueError) as error:
+            if isinstance(error, PermissionError) or _is_absence(error):
                 return []
             raise
 
@@ -173,6 +166,13 @@ class LocalStorage:
     def stage(self, *, replace: bool, staged: Mapping[str, str] | None = None) -> LocalStage:
         """Start a set of files, or take over one that was staged."""
         return LocalStage(replace=replace, staged=staged)
+
+
+def _is_absence(error: OSError | ValueError) -> bool:
+    """Tell whether an error says that nothing is at a path, not that nobody can tell."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+    return True  # a NUL in the path
 
 
 def _identity(status: os.stat_result) -> Identity:
