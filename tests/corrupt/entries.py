@@ -338,7 +338,7 @@ def slices() -> Iterator[Case]:
     yield Case("slices", "1,500 beside each other", lambda: columns(1_500), {}, ("t",))
     yield Case("slices", "5,000 beside each other, without entries", lambda: columns(5_000, rows=False), {}, ("t",))
     yield Case("slices", "5,000 in a staircase", lambda: staircase(5_000), {}, ("t",))
-    yield Case("slices", "20,000 times the same", lambda: repeated(20_000), {}, ("t",))
+    yield Case("slices", "8,000 times the same", lambda: repeated(8_000), {}, ("t",))
     yield Case("slices", "254 dimensions", lambda: deep_slices(254), {}, ("t",))
 
 
