@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from tfbundle.blending.replace import ReplaceReport as ReplaceReport
     from tfbundle.blending.replace import replace_tensor as replace_tensor
     from tfbundle.bundle.locate import latest as latest
+    from tfbundle.bundle.opening import load as load
+    from tfbundle.bundle.opening import open_bundle as _open_bundle
     from tfbundle.bundle.reader import BundleReader as BundleReader
     from tfbundle.bundle.reader import TensorInfo as TensorInfo
-    from tfbundle.bundle.reader import load as load
-    from tfbundle.bundle.reader import open_bundle as _open_bundle
     from tfbundle.bundle.state_file import get_checkpoint_state as get_checkpoint_state
     from tfbundle.bundle.writer import BundleWriter as BundleWriter
     from tfbundle.bundle.writer import create_bundle as _create_bundle
@@ -81,7 +81,8 @@ _HOMES = {
     "blending.average": ("AverageReport", "average"),
     "blending.replace": ("ReplaceReport", "replace_tensor"),
     "bundle.locate": ("latest",),
-    "bundle.reader": ("BundleReader", "TensorInfo", "load", "open=open_bundle"),
+    "bundle.opening": ("load", "open=open_bundle"),
+    "bundle.reader": ("BundleReader", "TensorInfo"),
     "bundle.state_file": ("get_checkpoint_state",),
     "bundle.writer": ("BundleWriter", "create=create_bundle", "save"),
     "casting.policy": ("CastPolicy",),

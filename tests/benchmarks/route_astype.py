@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from tfbundle.bundle.reader import open_bundle
+from tfbundle.bundle.opening import open_bundle
 from tfbundle.format.dtypes import FLOAT16, FLOAT32
 from tfbundle.format.entries import BundleEntry, BundleHeader
 from tfbundle.format.index import encode_index

@@ -8,7 +8,7 @@ import pytest
 from tests.support.bundles import shard_path, write_worked_example
 from tests.support.tables import WORKED_TABLE, write_table
 from tfbundle.bundle.locate import find_bundle, latest
-from tfbundle.bundle.reader import open_bundle
+from tfbundle.bundle.opening import open_bundle
 from tfbundle.bundle.state_file import latest_prefix, read_state
 from tfbundle.errors import BundleNotFoundError, FormatError, UnsupportedError
 from tfbundle.storage.local import LocalStorage

@@ -19,7 +19,8 @@ from tests.support.tables import WORKED_ROWS
 from tests.support.wire import bytes_field, entry_proto, shape_proto, varint_field
 from tfbundle.bundle import payloads
 from tfbundle.bundle import region as region_module
-from tfbundle.bundle.reader import TensorInfo, load, open_bundle
+from tfbundle.bundle.opening import load, open_bundle
+from tfbundle.bundle.reader import TensorInfo
 from tfbundle.bundle.writer import save
 from tfbundle.errors import (
     BundleError,

@@ -11,7 +11,7 @@ from tests.support.handmade import HandmadeBundle, flip, floats, strings
 from tests.support.tables import assemble_table, plain_block
 from tests.support.wire import shape_proto
 from tfbundle import BundleNotFoundError, ChecksumError, FormatError, TruncatedError, UnsupportedError
-from tfbundle.bundle.reader import open_bundle
+from tfbundle.bundle.opening import open_bundle
 from tfbundle.bundle.soundness import check_rows, guess_cause, open_damaged
 from tfbundle.errors import BundleError
 from tfbundle.storage.local import LocalStorage

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support.bundles import shard_path, write_worked_example
 from tests.support.tables import WORKED_DATA, WORKED_TABLE
 from tfbundle.bundle import writer as writer_module
-from tfbundle.bundle.reader import open_bundle
+from tfbundle.bundle.opening import open_bundle
 from tfbundle.bundle.target import IfExists
 from tfbundle.bundle.writer import create_bundle, save
 from tfbundle.errors import BundleExistsError, FormatError, UnsupportedError

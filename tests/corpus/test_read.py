@@ -6,7 +6,8 @@ import pytest
 
 from tests.support.corpus import Item, iter_items, tensor_digest, v1_items, v2_items
 from tests.support.requirements import corpus_root
-from tfbundle.bundle.reader import BundleReader, open_bundle
+from tfbundle.bundle.opening import open_bundle
+from tfbundle.bundle.reader import BundleReader
 from tfbundle.errors import BundleNotFoundError, FormatError
 
 ITEMS = v2_items()

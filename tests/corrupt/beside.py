@@ -277,8 +277,8 @@ def v1() -> Iterator[Case]:
         "V1", "Snappy bomb", lambda: {"": assemble_table([(b"w", varint(1 << 31) + b"\0\0" + b"\xfe\1\0" * 9)], 1)}
     )
     yield Case("V1", "a terabyte of nothing", lambda: {"": Sparse(1 << 40)})
-    yield Case("V1", "10,000 rows in a block", lambda: many_rows(10_000), {}, ("t",))
-    yield Case("V1", "20,000 slices of a tensor, one by one", lambda: repeated_meta(20_000), {}, ("t",))
+    yield Case("V1", "2,500 rows in a block", lambda: many_rows(2_500), {}, ("t",))
+    yield Case("V1", "4,000 slices of a tensor, one by one", lambda: repeated_meta(4_000), {}, ("t",))
 
 
 def many_rows(count: int) -> Files:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.bundles import shard_path
 from tests.support.tables import frame, read_rows, write_table
-from tfbundle.bundle.reader import load, open_bundle
+from tfbundle.bundle.opening import load, open_bundle
 from tfbundle.errors import BundleError
 from tfbundle.sstable.block import SNAPPY
 from tfbundle.sstable.footer import decode_footer

@@ -41,7 +41,7 @@ from tests.support.bundles import entry_of
 from tests.support.giant import write_giant
 from tests.support.tables import footer, handle, varint
 from tests.support.wire import entry_proto, shape_proto, varint_field
-from tfbundle.bundle.reader import open_bundle
+from tfbundle.bundle.opening import open_bundle
 from tfbundle.errors import BundleError, ChecksumError, FormatError, TruncatedError, UnsupportedError
 from tfbundle.format.dtypes import MAX_ARRAY_RANK
 from tfbundle.format.entries import MAX_NUM_SHARDS

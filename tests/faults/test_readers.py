@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from tests.faults.calls import watching
 from tests.faults.children import fork, wait
 from tests.support.requirements import tensorflow
-from tfbundle.bundle.reader import BundleReader, load, open_bundle
+from tfbundle.bundle.opening import load, open_bundle
+from tfbundle.bundle.reader import BundleReader
 from tfbundle.bundle.writer import save
 from tfbundle.cli import main
 from tfbundle.errors import BundleError

@@ -15,7 +15,7 @@ from tests.faults.calls import Countdown, watching
 from tests.faults.children import fork, wait
 from tests.faults.scenes import run
 from tests.faults.test_readers import judge, write
-from tfbundle.bundle.reader import load
+from tfbundle.bundle.opening import load
 
 EXISTS, CORRUPT = 3, 4
 HAS_ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT

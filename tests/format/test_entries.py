@@ -140,10 +140,9 @@ class TestEntry:
     @pytest.mark.parametrize(("field", "number"), [("dtype", 1), ("shard_id", 3), ("offset", 4), ("size", 5)])
     def test_numbers_that_no_entry_has_are_encoded_all_the_same(self, field: str, number: int) -> None:
         """Whoever writes hostile files by way of this package gets what they ask for."""
-        numbers: dict[str, Any] = {"dtype": 0, field: -4}
-        entry = BundleEntry(**numbers)
-        shape, others = bytes_field(2, b""), varint_field(number, -4)
-        assert encode_entry(entry) == (others + shape if number == 1 else shape + others)
+        numbers: dict[str, Any] = {"dtype": 3, field: -4}
+        head = varint_field(1, numbers["dtype"]) + bytes_field(2, b"")
+        assert encode_entry(BundleEntry(**numbers)) == (head if number == 1 else head + varint_field(number, -4))
 
     def test_negative_dimension_is_encoded_all_the_same(self) -> None:
         assert encode_entry(BundleEntry(1, (-4,))) == varint_field(1, 1) + bytes_field(2, shape_proto(-4))
@@ -166,6 +165,10 @@ class TestEntry:
         entry = decode_entry(varint_field(1, 1) + bytes_field(2, shape_proto(4)) + bytes_field(7, b"\x0a\x00"))
         assert entry.size == 0
         assert entry.num_elements == 4
+
+    @pytest.mark.parametrize("dtype", [7, 21])
+    def test_string_takes_a_byte_at_least(self, dtype: int) -> None:
+        assert decode_entry(entry_proto(dtype, shape_proto(5), 5)).size == 5
 
     def test_unknown_rank_reads_as_a_scalar_unless_it_has_dimensions(self) -> None:
         assert decode_entry(entry_proto(1, varint_field(3, 1), 4)).shape == ()
@@ -237,6 +240,7 @@ class TestKeptBytes:
         ids=["scalar", "pair", "unknown", "unknown first", "named", "order", "zero", "twice", "rank", "shapeless"],
     )
     def test_unchanged_entry_is_byte_identical(self, data: bytes) -> None:
+        assert decode_entry(data).raw == data
         assert encode_entry(decode_entry(data)) == data
 
     def test_raw_bytes_do_not_count_in_comparisons(self) -> None:

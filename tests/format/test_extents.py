@@ -63,6 +63,8 @@ def test_overlaps_are_found_as_by_comparing_all_pairs(places: list[Place]) -> No
 def test_a_row_within_a_large_one_is_found_behind_a_small_one() -> None:
     columns = make_index([(0, 0, 12), (0, 1, 2), (0, 5, 2), (0, 12, 3)]).columns
     assert list(find_overlaps(columns, sort_by_place(columns))) == [(0, 1), (0, 2)]
+    columns = make_index([(0, 0, 12), (0, 6, 6), (0, 8, 2)]).columns  # of two that reach as far, it is the first
+    assert list(find_overlaps(columns, sort_by_place(columns))) == [(0, 1), (0, 2)]
 
 
 @given(PLACES, st.lists(st.integers(0, 60), min_size=1, max_size=3))

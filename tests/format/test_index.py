@@ -103,6 +103,12 @@ def test_every_row_is_a_tensor_where_nothing_is_partitioned() -> None:
     assert list(index.tensor_keys()) == [b"\0\0", b"w"]
 
 
+def test_no_tensors() -> None:
+    index = index_of(HEADER)
+    assert list(index.tensor_keys()) == []
+    assert index.tensor_rows.tolist() == []
+
+
 def test_sound_blocks_of_a_damaged_index() -> None:
     entry = entry_proto(1, b"", 4)
     blocks = [(b"b", plain_block([HEADER, (b"a", entry)])), (b"d", b"?"), (b"z", plain_block([(b"w", entry)]))]

@@ -25,7 +25,7 @@ from tests.support.graphs import (
     variable,
 )
 from tests.support.wire import bytes_field, varint_field
-from tfbundle.bundle.reader import load
+from tfbundle.bundle.opening import load
 from tfbundle.errors import BundleError
 from tfbundle.format.dtypes import named_data_type
 from tfbundle.format.meta_graph import decode_meta_graph, decode_saved_model

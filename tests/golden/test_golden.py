@@ -23,7 +23,7 @@ from tests.golden.make_golden import (
 from tests.support.bundles import shard_path
 from tests.support.tables import open_bytes, read_rows, write_table
 from tfbundle.bundle.locate import latest
-from tfbundle.bundle.reader import load, open_bundle
+from tfbundle.bundle.opening import load, open_bundle
 from tfbundle.bundle.writer import create_bundle
 from tfbundle.casting.half import HalfCaster
 from tfbundle.format.index import decode_index, encode_index

@@ -15,7 +15,7 @@ from tests.support.requirements import tensorflow, tensorflow_module
 from tests.support.restoring import restore_with_tensorflow, save_with_tensorflow
 from tests.support.tables import open_bytes
 from tests.support.tensors import FOREIGN, NATIVE, bundles, byte_names, same, text_names
-from tfbundle.bundle.reader import load, open_bundle
+from tfbundle.bundle.opening import load, open_bundle
 from tfbundle.bundle.writer import create_bundle, save
 from tfbundle.format.dtypes import DATA_TYPES, numpy_dtype
 from tfbundle.format.entries import decode_entry

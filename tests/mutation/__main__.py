@@ -20,7 +20,7 @@ from tests.mutation.mutants import KILLED, SURVIVED, TIMEOUT, UNTESTED, Mutant, 
 ROOT = Path(__file__).parents[2]
 LIST = Path(__file__).with_name("survivors.md")
 MISTYPED = "mistyped"
-_LISTED = re.compile(r"- `(?P<module>\S+)` `(?P<function>\S+)`: `(?P<change>.*)`")
+_LISTED = re.compile(r"- `(?P<module>\S+)` `(?P<function>\S+)`: `(?P<change>.*?)`(?: — .*)?")
 _PLUGIN = ["-p", "tests.mutation.plugin", "-p", "no:cacheprovider"]
 _CONFIG = """
 [mutmut]

@@ -16,7 +16,7 @@ from tests.support.requirements import tensorflow
 from tests.support.restoring import restore_with_tensorflow
 from tests.support.tables import open_bytes
 from tests.support.tensors import bundles, byte_names, same, text_names
-from tfbundle.bundle.reader import load, open_bundle
+from tfbundle.bundle.opening import load, open_bundle
 from tfbundle.bundle.writer import create_bundle, save
 from tfbundle.format.index import decode_index
 from tfbundle.format.naming import name_to_key

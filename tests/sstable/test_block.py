@@ -233,6 +233,13 @@ def test_keys_that_share_far_more_than_a_block_holds(num_rows: int) -> None:
         decode(contents)
 
 
+def test_keys_that_share_far_more_behind_a_large_value() -> None:
+    first, long = row(0, b"a", bytes(60_000)), row(0, b"k" * 5000, b"")
+    body = first + long + b"".join(row(5000, struct.pack(">H", number), b"") for number in range(300))
+    with pytest.raises(FormatError, match="keys share more than 16 times"):
+        decode(block(body, 0, len(first)))
+
+
 def test_keys_that_share_much() -> None:
     rows = [(b"k" * 5000 + bytes([number]), b"") for number in range(16)]
     assert decode(build(rows)) == rows

@@ -164,3 +164,9 @@ def test_decoder_that_yields_too_few_bytes_is_not_believed(monkeypatch: pytest.M
     assert decompress_snappy(b"\x02\x04ab") == b"ab"
     with pytest.raises(FormatError, match=r"^corrupted compressed block contents$"):
         decompress_snappy(b"\x03\x08abc")
+
+
+@pytest.mark.parametrize(("nbytes", "message"), [(2**32, ""), (2**32 - 1, ": 6 bytes cannot decompress to 4294967295")])
+def test_length_that_no_block_has(nbytes: int, message: str) -> None:
+    with pytest.raises(FormatError, match=f"^corrupted compressed block contents{message}$"):
+        decompress_snappy(varint(nbytes) + b"\0")

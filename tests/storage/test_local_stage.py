@@ -565,3 +565,27 @@ def test_link_over_a_link_to_the_same_file(tmp_path: Path, over: bool) -> None:
     (stage.publish_over if over else stage.publish)(str(tmp_path / "model.index"))
     stage.discard()
     assert contents(tmp_path) == {"source": b"data", "model.data": b"data", "model.index": b"index"}
+
+
+def test_rename_that_takes_the_old_file_away_and_fails_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = tmp_path / "last"
+    last.write_bytes(b"old")
+    rename = os.rename
+    failed: list[str] = []
+
+    def lose(source: str, target: str) -> None:
+        if not failed:
+            failed.append(target)
+            os.unlink(target)
+            raise OSError(errno.EIO, "Input/output error")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", lose)
+    with staging(STORAGE, replace=True) as stage:
+        stage.create(str(last)).write_at(0, b"new")
+        stage.publish_over(str(last))
+    assert failed == [str(last)]
+    assert last.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["last"]

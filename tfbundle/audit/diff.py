@@ -14,7 +14,8 @@ from tfbundle.audit.differences import DiffOptions, DiffReport, DtypeDiff, Shape
 from tfbundle.audit.values import are_comparable, compare_values
 from tfbundle.bundle.listing import Kind
 from tfbundle.bundle.locate import PathLike
-from tfbundle.bundle.reader import BundleReader, open_bundle
+from tfbundle.bundle.opening import open_bundle
+from tfbundle.bundle.reader import BundleReader
 from tfbundle.bundle.soundness import refuse_bomb
 from tfbundle.bundle.twins import find_twins, have_same_checksums
 from tfbundle.choosing.names import TensorNames, read_names

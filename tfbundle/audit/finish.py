@@ -10,8 +10,8 @@ from typing import Any
 from tfbundle.audit.verify import verify_bundle
 from tfbundle.bundle.leftovers import Leftover, find_leftovers, find_strays
 from tfbundle.bundle.locate import PathLike
+from tfbundle.bundle.opening import open_bundle, read_index
 from tfbundle.bundle.publish import remove_stale_shards
-from tfbundle.bundle.reader import open_bundle, read_index
 from tfbundle.errors import BundleError, BundleNotFoundError, FormatError
 from tfbundle.format.naming import INDEX_SUFFIX, index_filename, strip_data_suffix
 from tfbundle.storage.base import Storage

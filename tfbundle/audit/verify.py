@@ -8,7 +8,8 @@ from typing import Any
 
 from tfbundle.bundle.leftovers import leftover_notes
 from tfbundle.bundle.locate import PathLike
-from tfbundle.bundle.reader import BundleReader, open_bundle
+from tfbundle.bundle.opening import open_bundle
+from tfbundle.bundle.reader import BundleReader
 from tfbundle.bundle.soundness import Damage, check_rows, guess_cause
 from tfbundle.errors import FormatError
 from tfbundle.format.extents import describe_overlap, find_overlaps, sort_by_place

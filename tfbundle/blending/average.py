@@ -16,8 +16,9 @@ from tfbundle.blending.blend import Difference
 from tfbundle.blending.disagreement import check_agreement, difference_notes
 from tfbundle.bundle.beside import settle
 from tfbundle.bundle.locate import PathLike
+from tfbundle.bundle.opening import open_bundle
 from tfbundle.bundle.publish import publish_bundle, stage_shards
-from tfbundle.bundle.reader import BundleReader, open_bundle
+from tfbundle.bundle.reader import BundleReader
 from tfbundle.bundle.state_file import newest_prefixes
 from tfbundle.bundle.target import check_not_same, check_target, room_note, target_prefix
 from tfbundle.bundle.transcode import pack_index, readable_bundle

@@ -14,8 +14,9 @@ from tfbundle.blending.fit import Allow, NewTensor, fit_array
 from tfbundle.bundle.beside import record_checkpoint
 from tfbundle.bundle.leftovers import leftover_notes
 from tfbundle.bundle.locate import PathLike
+from tfbundle.bundle.opening import open_bundle
 from tfbundle.bundle.publish import publish_in_place
-from tfbundle.bundle.reader import BundleReader, open_bundle
+from tfbundle.bundle.reader import BundleReader
 from tfbundle.bundle.target import IfExists, check_not_same, check_target, target_prefix
 from tfbundle.bundle.transcode import readable_bundle
 from tfbundle.bundle.writer import to_array

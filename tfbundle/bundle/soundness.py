@@ -9,8 +9,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from tfbundle.bundle.locate import PathLike, find_bundle
+from tfbundle.bundle.opening import opened_table
 from tfbundle.bundle.payloads import Payloads
-from tfbundle.bundle.reader import BundleReader, opened_table
+from tfbundle.bundle.reader import BundleReader
 from tfbundle.bundle.shards import Shards
 from tfbundle.errors import (
     BundleError,

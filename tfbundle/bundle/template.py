@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 
 from tfbundle.bundle.locate import SAVED_MODEL_FILENAME, PathLike, check_not_pointer
-from tfbundle.bundle.reader import BundleReader, open_bundle
+from tfbundle.bundle.opening import open_bundle
+from tfbundle.bundle.reader import BundleReader
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.meta_graph import MAX_GRAPH_NBYTES, decode_meta_graph, decode_saved_model
 from tfbundle.format.naming import META_SUFFIX

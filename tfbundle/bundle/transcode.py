@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from tfbundle.bundle.reader import BundleReader, open_bundle
+from tfbundle.bundle.opening import open_bundle
+from tfbundle.bundle.reader import BundleReader
 from tfbundle.bundle.target import check_room
 from tfbundle.bundle.writer import BundleWriter, create_bundle
 from tfbundle.format.dtypes import dtype_name

@@ -42,7 +42,7 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Make, halve, verify, show."""
     from tfbundle.audit.verify import verify
-    from tfbundle.bundle.reader import open_bundle
+    from tfbundle.bundle.opening import open_bundle
     from tfbundle.bundle.writer import save
     from tfbundle.cli.output import print_json
     from tfbundle.cli.report import print_summary

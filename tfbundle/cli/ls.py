@@ -51,7 +51,7 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the list."""
-    from tfbundle.bundle.reader import open_bundle
+    from tfbundle.bundle.opening import open_bundle
 
     with open_bundle(options.source) as bundle:
         if options.tree:

@@ -46,7 +46,7 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the tensor."""
-    from tfbundle.bundle.reader import open_bundle
+    from tfbundle.bundle.opening import open_bundle
 
     where = parse_where(options.where) if options.where else ...
     with open_bundle(options.source) as bundle:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tfbundle.bundle.beside import settle, surroundings_notes
 from tfbundle.bundle.locate import PathLike
-from tfbundle.bundle.reader import BundleReader, open_bundle
+from tfbundle.bundle.opening import open_bundle
+from tfbundle.bundle.reader import BundleReader
 from tfbundle.bundle.target import check_not_same, check_target, room_note, target_prefix
 from tfbundle.bundle.transcode import readable_bundle
 from tfbundle.casting.policy import CastPolicy

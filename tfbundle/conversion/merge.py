@@ -15,8 +15,9 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from tfbundle.bundle.beside import settle
 from tfbundle.bundle.locate import PathLike
+from tfbundle.bundle.opening import open_bundle
 from tfbundle.bundle.publish import publish_bundle
-from tfbundle.bundle.reader import BundleReader, open_bundle
+from tfbundle.bundle.reader import BundleReader
 from tfbundle.bundle.target import check_not_same, check_target, room_note, target_prefix
 from tfbundle.choosing.decisions import Decision, Decisions
 from tfbundle.errors import FormatError, UnsupportedError

@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from tfbundle.bundle.locate import PathLike
-from tfbundle.bundle.reader import BundleReader, open_bundle
+from tfbundle.bundle.opening import open_bundle
+from tfbundle.bundle.reader import BundleReader
 from tfbundle.bundle.transcode import readable_bundle
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.choosing.decisions import OVERFLOW, Decision

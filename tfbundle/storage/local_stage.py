@@ -125,7 +125,7 @@ class LocalStage:
         self._made_directories: list[str] = []
         self._renaming: list[str] = []
         self._replaced = ""  # the path at which a file takes the place of another
-        self._takes_away = False  # before it is there, so that there is none meanwhile
+        self._had_one = False  # there was one: if it is gone, nothing can be as it was
         self._last, self._when_done, self._is_done = "", _do_nothing, False  # of the publication
         self._in_use = -1  # a descriptor that marks the files as being written
 
@@ -145,7 +145,7 @@ class LocalStage:
             if not self._replace:
                 self._check_vacant()
             elif os.path.lexists(last):
-                self._replaced, self._takes_away = last, True
+                self._replaced, self._had_one = last, True
                 os.unlink(last)
                 sync_directory(os.path.dirname(last))
             self._rename_all(last)
@@ -156,7 +156,7 @@ class LocalStage:
         """Sync, then rename every file, the one at ``last`` after all others are durable, over what is there."""
         with self._ready(last, clean_up):
             check()
-            self._replaced = last
+            self._replaced, self._had_one = last, os.path.lexists(last)
             self._rename_all(last)
 
     @contextlib.contextmanager
@@ -206,7 +206,7 @@ class LocalStage:
         path = self._replaced
         if not path:
             return False
-        return not os.path.lexists(self._temporaries[path]) or (self._takes_away and not os.path.lexists(path))
+        return not os.path.lexists(self._temporaries[path]) or (self._had_one and not os.path.lexists(path))
 
     def _try_once_more(self, last: str, error: OSError) -> None:
         try:
@@ -257,7 +257,7 @@ class LocalStage:
         self._files.clear()
         self._made_directories.clear()
         self._renaming.clear()
-        self._replaced, self._takes_away = "", False
+        self._replaced, self._had_one = "", False
         self._last, self._when_done, self._is_done = "", _do_nothing, False
         mark, self._in_use = self._in_use, -1
         if mark >= 0:
