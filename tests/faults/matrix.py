@@ -96,8 +96,8 @@ def a_fault_each(calls: Sequence[Call]) -> list[Fault]:
 
 
 def some_faults(calls: Sequence[Call], share: int) -> list[Fault]:
-    """Return a kill and an error at every how manyth call that changes something, and at the last."""
-    changing = [call for call in calls if changes_something(call)]
+    """Return a kill and an error at every how manyth call that changes something, if any does, and at the last."""
+    changing = [call for call in calls if changes_something(call)] or list(calls)
     chosen = changing[::-share][::-1]
     return [*(Fault(call, "SIGKILL") for call in chosen), *_errors_in_turn(chosen)]
 
@@ -285,11 +285,25 @@ def judge_signal(reference: Reference, tree: Tree, finished: Finished, fault: Fa
     return verdict
 
 
+def _finish(reference: Reference, launcher: Launcher, root: Path, verdict: Verdict) -> None:
+    """Check that a replacement that was interrupted is named, and can be finished."""
+    target = str(root / reference.scenario.target)
+    named = launcher.run(["verify", target])
+    verdict.require(named.status == 3 and "verify --finish" in named.errors, f"verify: {named}")
+    finished = launcher.run(["verify", "--finish", target])
+    found = read_tree(root)
+    verdict.require(finished.status == 0, f"verify --finish: {finished}")
+    verdict.require(reference.own(found) == reference.own(reference.after), "verify --finish gives something else")
+    verdict.require(not any(map(reference.is_temporary, found)), "verify --finish leaves temporary files")
+
+
 def _run_again(reference: Reference, launcher: Launcher, root: Path, verdict: Verdict, tree: Tree) -> None:
     """Check that the same command now succeeds and adds nothing but its result."""
     scenario = reference.scenario
     if scenario.takes_over and verdict.outcome == "new":
         return
+    if verdict.outcome == "staged":
+        _finish(reference, launcher, root, verdict)
     finished = launcher.run(scenario.repeated(root), Setting(step_nbytes=scenario.step_nbytes))
     verdict.require(finished.status in (0, reference.status), f"the next run: {finished.status} {finished.errors!r}")
     found = read_tree(root)

@@ -22,7 +22,7 @@ from tests.faults.scenarios import SCENARIOS
 from tests.faults.tracing import Finished
 
 MAIN = ("halve", "merge", "halve --force, other shards")
-IN_FULL = (*MAIN, "halve --force")
+IN_FULL = (*MAIN, "halve --force", "halve, refused")
 OTHERS = tuple(name for name in SCENARIOS if name not in MAIN)
 LEAST_POINTS = 225
 
