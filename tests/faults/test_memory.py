@@ -67,7 +67,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> str:
     ],
     ids=lambda arguments: "-".join(word for word in arguments if word[:1] not in "{-0123456789") + str(len(arguments)),
 )
-def test_peak_over_a_large_tensor(arguments: tuple[str, ...], giant: str, large: str, room: Path) -> None:
+def test_r14_peak_over_a_large_tensor(arguments: tuple[str, ...], giant: str, large: str, room: Path) -> None:
     command = [word.format(giant=giant, large=large, room=room) for word in arguments]
     peak = peak_nbytes(COMMAND, *command)
     print(f"{arguments[0]}: {peak / MIB:.0f} MiB")
@@ -75,7 +75,7 @@ def test_peak_over_a_large_tensor(arguments: tuple[str, ...], giant: str, large:
 
 
 @pytest.mark.parametrize("jobs", [1, 8])
-def test_control_group_of_300_mebibytes(jobs: int, giant: str, room: Path) -> None:
+def test_r14_control_group_of_300_mebibytes(jobs: int, giant: str, room: Path) -> None:
     needs_root()
     with limited_group(300 * MIB) as group:
         finish(start("halve", giant, room / "half", "--jobs", str(jobs), "--quiet", group=group))
@@ -84,12 +84,12 @@ def test_control_group_of_300_mebibytes(jobs: int, giant: str, room: Path) -> No
 
 
 @pytest.mark.parametrize("jobs", [1, 8])
-def test_address_space_of_500_mebibytes(jobs: int, giant: str, room: Path) -> None:
+def test_r14_address_space_of_500_mebibytes(jobs: int, giant: str, room: Path) -> None:
     finish(start("halve", giant, room / "half", "--jobs", str(jobs), "--quiet", most_nbytes=500 * MIB))
     assert (room / "half.data-00000-of-00001").stat().st_size == GIB
 
 
-def test_64_shards_with_eight_workers(room: Path) -> None:
+def test_r14_64_shards_with_eight_workers(room: Path) -> None:
     source = write_giant_shards(room / "giant", 16 * MIB, 64)
     peak = peak_of_tree(start("halve", source, room / "half", "--jobs", "8", "--quiet"))
     print(f"{peak / MIB:.0f} MiB in all processes")
@@ -97,7 +97,7 @@ def test_64_shards_with_eight_workers(room: Path) -> None:
 
 
 @pytest.mark.campaign
-def test_twenty_gibibytes(room: Path) -> None:
+def test_r14_twenty_gibibytes(room: Path) -> None:
     if shutil.disk_usage(room).free < 12 * GIB:
         pytest.skip("needs 12 GiB of room")
     source = write_giant(room / "giant", 20 * GIB)
@@ -108,7 +108,7 @@ def test_twenty_gibibytes(room: Path) -> None:
 
 
 @pytest.mark.campaign
-def test_64_large_shards_with_eight_workers(room: Path) -> None:
+def test_r14_64_large_shards_with_eight_workers(room: Path) -> None:
     source = write_giant_shards(room / "giant", 160 * MIB, 64)
     peak = peak_of_tree(start("halve", source, room / "half", "--jobs", "8", "--quiet"))
     print(f"{peak / MIB:.0f} MiB in all processes")
@@ -132,7 +132,7 @@ print(status, *sorted(name for name in os.listdir(directory) if name.startswith(
 
 
 @pytest.mark.parametrize("verb", ["halve", "salvage"])
-def test_no_memory_is_one_line_and_nothing_left(verb: str, tmp_path: Path) -> None:
+def test_r14_no_memory_is_one_line_and_nothing_left(verb: str, tmp_path: Path) -> None:
     tensors = [floats(f"w{number:05d}", np.zeros(5)) for number in range(8000)]
     source = HandmadeBundle(tensors).write(tmp_path / "source" / "model")
     outcomes = set()

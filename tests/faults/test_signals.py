@@ -28,21 +28,21 @@ def in_turn(calls: Sequence[Call], more: tuple[str, ...] = ()) -> list[Fault]:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_signal_at_a_call_that_changes_something(bench: Bench, check: Check, name: str) -> None:
+def test_r16_signal_at_a_call_that_changes_something(bench: Bench, check: Check, name: str) -> None:
     _, calls = bench.observe(SCENARIOS[name])
     check(bench.run_all(SCENARIOS[name], in_turn(list(filter(changes_something, calls))), judge_signal))
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_signal_at_every_call(bench: Bench, check: Check, name: str) -> None:
+def test_r16_every_signal_at_every_call(bench: Bench, check: Check, name: str) -> None:
     _, calls = bench.observe(SCENARIOS[name])
     check(bench.run_all(SCENARIOS[name], [Fault(call, kind) for call in calls for kind in SIGNALS], judge_signal))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("second", ["unlink:signal=SIGTERM:when=1+", "close:signal=SIGINT:when=5+"])
-def test_impatient_user(bench: Bench, check: Check, name: str, second: str) -> None:
+def test_r16_impatient_user(bench: Bench, check: Check, name: str, second: str) -> None:
     """Further signals come while the first is cleaned up after."""
     _, calls = bench.observe(SCENARIOS[name])
     chosen = [call for call in calls if changes_something(call) and call.name not in second][::4]
@@ -51,13 +51,13 @@ def test_impatient_user(bench: Bench, check: Check, name: str, second: str) -> N
 
 @pytest.mark.parametrize("name", ["halve --jobs 2", "halve --force --jobs 2"])
 @pytest.mark.parametrize("kind", SIGNALS)
-def test_whole_group(bench: Bench, check: Check, name: str, kind: str) -> None:
+def test_r16_whole_group(bench: Bench, check: Check, name: str, kind: str) -> None:
     """As a terminal does it: everybody gets the signal."""
     check(at_moments(bench, name, kind, lambda pid: os.killpg(pid, signal.Signals[kind])))
 
 
 @pytest.mark.parametrize("kind", ["SIGTERM", "SIGINT"])
-def test_whole_group_twice(bench: Bench, check: Check, kind: str) -> None:
+def test_r16_whole_group_twice(bench: Bench, check: Check, kind: str) -> None:
     def send(pid: int) -> None:
         os.killpg(pid, signal.Signals[kind])
         time.sleep(0.03)
@@ -67,7 +67,7 @@ def test_whole_group_twice(bench: Bench, check: Check, kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["halve --jobs 2", "halve --force --jobs 2"])
-def test_parent_is_killed(bench: Bench, check: Check, name: str) -> None:
+def test_r16_parent_is_killed(bench: Bench, check: Check, name: str) -> None:
     """Nobody survives; that is checked for every command."""
     check(at_moments(bench, name, "SIGKILL", lambda pid: os.kill(pid, signal.SIGKILL)))
 

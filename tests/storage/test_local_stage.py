@@ -169,7 +169,7 @@ def stage_model(prefix: str, contents: bytes, *, replace: bool) -> LocalStage:
 
 
 class TestPublishing:
-    def test_files_are_durable_first_and_the_index_comes_last(self, prefix: str, calls: list[str]) -> None:
+    def test_r10_files_are_durable_first_and_the_index_comes_last(self, prefix: str, calls: list[str]) -> None:
         stage_model(prefix, b"new", replace=False).publish(last=prefix + ".index")
         assert sorted(calls[:3]) == ["fsync model.data-0", "fsync model.data-1", "fsync model.index"]
         assert calls[3:] == [
@@ -181,13 +181,13 @@ class TestPublishing:
             "fsync .",
         ]
 
-    def test_directories_made_for_it_are_durable(self, tmp_path: Path, calls: list[str]) -> None:
+    def test_r10_directories_made_for_it_are_durable(self, tmp_path: Path, calls: list[str]) -> None:
         stage = STORAGE.stage(replace=False)
         stage.create(str(tmp_path / "a" / "b" / "file"))
         stage.publish(last=str(tmp_path / "a" / "b" / "file"))
         assert set(calls[1 : calls.index("rename a/b/file")]) == {"fsync .", "fsync a", "fsync a/b"}
 
-    def test_replacing_takes_the_old_index_away_first(self, prefix: str, calls: list[str]) -> None:
+    def test_r10_replacing_takes_the_old_index_away_first(self, prefix: str, calls: list[str]) -> None:
         stage_model(prefix, b"old", replace=False).publish(last=prefix + ".index")
         calls.clear()
         stage_model(prefix, b"new", replace=True).publish(last=prefix + ".index")
@@ -227,7 +227,7 @@ class TestPublishing:
         assert names(tmp_path) == ["model.index"]
 
     @pytest.mark.parametrize("number", [0, 1, 2])
-    def test_failing_rename_leaves_nothing(
+    def test_r10_failing_rename_leaves_nothing(
         self, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
     ) -> None:
         rename, count = os.rename, [0]
@@ -367,7 +367,7 @@ class TestNoWayBack:
 
 class TestReadingBack:
     @pytest.mark.parametrize("size", [1, 5, (1 << 20) + 3])
-    def test_storage_that_loses_bytes(self, prefix: str, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    def test_r10_storage_that_loses_bytes(self, prefix: str, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
         def pretend(descriptor: int, data: memoryview, offset: int) -> int:
             write(descriptor, data[:-1], offset)
             return len(data)
