@@ -7,7 +7,7 @@ import threading
 
 from tfbundle.bundle.locate import check_not_pointer
 from tfbundle.errors import BundleNotFoundError, FormatError
-from tfbundle.format.naming import data_filename, index_filename, strip_data_suffix
+from tfbundle.format.naming import data_filename, index_filename, parse_data_filename, strip_data_suffix
 from tfbundle.storage.base import Identity, ReadableFile, Storage
 
 
@@ -85,8 +85,10 @@ class Shards:
     def present(self) -> list[int]:
         """Return the numbers of the shards that are there: an index may speak of far more."""
         directory, base = os.path.split(self.prefix)
-        names = set(self._storage.list_directory(directory))
-        return [number for number in range(self.num_shards) if data_filename(base, number, self.num_shards) in names]
+        shards = (parse_data_filename(name) for name in self._storage.list_directory(directory))
+        return sorted(
+            shard.number for shard in shards if shard and shard.prefix == base and shard.count == self.num_shards
+        )
 
     def _describe_others(self) -> str:
         """Say which data files there are; looked up once, since very many rows may lie in those that are missing."""
