@@ -85,10 +85,9 @@ class Shards:
     def present(self) -> list[int]:
         """Return the numbers of the shards that are there: an index may speak of far more."""
         directory, base = os.path.split(self.prefix)
-        shards = (parse_data_filename(name) for name in self._storage.list_directory(directory))
-        return sorted(
-            shard.number for shard in shards if shard and shard.prefix == base and shard.count == self.num_shards
-        )
+        names = map(parse_data_filename, self._storage.list_directory(directory))
+        mine = (name for name in names if name and (name.prefix, name.num_shards) == (base, self.num_shards))
+        return sorted(name.shard_id for name in mine)
 
     def _describe_others(self) -> str:
         """Say which data files there are; looked up once, since very many rows may lie in those that are missing."""

@@ -48,11 +48,11 @@ def strip_data_suffix(path: str) -> str | None:
 
 
 class ShardName(NamedTuple):
-    """What the path of a shard says: the prefix, the shard's number from 0, and how many there are."""
+    """What the path of a shard says: the prefix, which shard it is, from 0, and how many there are."""
 
     prefix: str
-    number: int
-    count: int
+    shard_id: int
+    num_shards: int
 
 
 def parse_data_filename(path: str) -> ShardName | None:
@@ -60,13 +60,13 @@ def parse_data_filename(path: str) -> ShardName | None:
 
     Example:
         >>> parse_data_filename("ckpt-7.data-00000-of-00002")
-        ShardName(prefix='ckpt-7', number=0, count=2)
+        ShardName(prefix='ckpt-7', shard_id=0, num_shards=2)
     """
     match = re.search(_DATA_SUFFIX, path) if _OF in path else None
     if match is None:
         return None
     found = ShardName(path[: match.start()], int(match[1]), int(match[2]))
-    return found if data_filename(*found) == path and found.number < found.count else None
+    return found if data_filename(*found) == path and found.shard_id < found.num_shards else None
 
 
 def parse_data_suffix(path: str) -> int | None:
