@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -44,3 +45,14 @@ def test_entries_keep_all_but_their_place(tmp_path: Path, extra: bytes) -> None:
     assert entry.crc32c == 0xA282EAD8  # 0, masked
     assert decode_entry(rows[b"n"]).offset == 80
     assert rows[b"w"].endswith(extra)
+
+
+def test_many_rows_in_many_shards_take_no_longer_than_in_few() -> None:
+    """A look at all rows for each shard would take minutes."""
+    count = 100_000
+    sizes, current = np.arange(count), np.arange(count, dtype=np.int32)[::-1]
+    begin = time.process_time()
+    placement = place_payloads(sizes, current, count)
+    assert time.process_time() - begin < 2
+    assert not placement.offset.any()
+    assert placement.shard_nbytes == tuple(range(count))[::-1]

@@ -9,6 +9,7 @@ from tfbundle.format.naming import (
     index_filename,
     key_to_name,
     name_to_key,
+    parse_data_filename,
     parse_data_suffix,
     parse_v1_shard,
     strip_data_suffix,
@@ -27,6 +28,15 @@ from tfbundle.format.naming import (
 def test_shard_paths(prefix: str, shard_id: int, num_shards: int, path: str) -> None:
     assert data_filename(prefix, shard_id, num_shards) == path
     assert strip_data_suffix(path) == prefix
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["m.data-000001-of-00002", "m.data-00002-of-00002", "m.data-00000-of-00000", "m.data-00000-of-00001.tmp", "m"],
+)
+def test_paths_that_no_shard_has(path: str) -> None:
+    assert parse_data_filename(path) is None
+    assert parse_data_filename("a-of-b.data-100000-of-100001") == ("a-of-b", 100_000, 100_001)
 
 
 def test_index_path() -> None:

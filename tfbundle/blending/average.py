@@ -126,6 +126,8 @@ def average(
         num_shards = len(plan.placement.shard_nbytes)
         notes = [room_note(prefix, sum(plan.placement.shard_nbytes), storage)]
         if not options.dry_run:
+            for bundle in bundles:
+                bundle.open_shards()  # before all those of the target are sought
             check_target(prefix, num_shards, options.if_exists, storage)
             copies = [stack.enter_context(readable_bundle(bundle, prefix)) for bundle in bundles]
             plan = plan_average([bundle.index for bundle in copies], layout)  # now with the sizes of all strings

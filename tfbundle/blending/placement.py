@@ -46,14 +46,14 @@ def place_payloads(
         array([0, 0, 8])
     """
     shard_id, num_shards = layout.assign(sizes, current, num_shards)
-    offset = np.zeros(len(sizes), np.int64)
-    shard_nbytes = []
-    for shard in range(num_shards):
-        here = shard_id == shard
-        ends = np.cumsum(sizes[here])
-        offset[here] = ends - sizes[here]
-        shard_nbytes.append(int(ends[-1]) if len(ends) else 0)
-    return Placement(shard_id, offset, tuple(shard_nbytes))
+    known = np.minimum(shard_id, num_shards)  # behind the last, what a damaged index puts in no shard
+    shard_nbytes = np.zeros(num_shards + 1, np.int64)
+    np.add.at(shard_nbytes, known, sizes)
+    before = np.cumsum(shard_nbytes) - shard_nbytes  # bytes of all shards before each
+    order = np.argsort(known, kind="stable")
+    offset = np.empty(len(sizes), np.int64)
+    offset[order] = np.cumsum(sizes[order]) - sizes[order] - before[known[order]]
+    return Placement(shard_id, offset, tuple(shard_nbytes[:-1].tolist()))
 
 
 def encode_placed_rows(

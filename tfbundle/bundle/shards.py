@@ -7,7 +7,7 @@ import threading
 
 from tfbundle.bundle.locate import check_not_pointer
 from tfbundle.errors import BundleNotFoundError, FormatError
-from tfbundle.format.naming import data_filename, index_filename, strip_data_suffix
+from tfbundle.format.naming import data_filename, index_filename, parse_data_filename, strip_data_suffix
 from tfbundle.storage.base import Identity, ReadableFile, Storage
 
 
@@ -85,8 +85,9 @@ class Shards:
     def present(self) -> list[int]:
         """Return the numbers of the shards that are there: an index may speak of far more."""
         directory, base = os.path.split(self.prefix)
-        names = set(self._storage.list_directory(directory))
-        return [number for number in range(self.num_shards) if data_filename(base, number, self.num_shards) in names]
+        names = map(parse_data_filename, self._storage.list_directory(directory))
+        mine = (name for name in names if name and (name.prefix, name.num_shards) == (base, self.num_shards))
+        return sorted(name.shard_id for name in mine)
 
     def _describe_others(self) -> str:
         """Say which data files there are; looked up once, since very many rows may lie in those that are missing."""

@@ -6,6 +6,7 @@ Source: TensorFlow ``core/util/tensor_bundle/naming.cc`` (``DataFilename``, ``Me
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 INDEX_SUFFIX = ".index"
 META_SUFFIX = ".meta"
@@ -44,6 +45,28 @@ def strip_data_suffix(path: str) -> str | None:
     """
     match = re.search(_DATA_SUFFIX, path) if _OF in path else None
     return path[: match.start()] if match else None
+
+
+class ShardName(NamedTuple):
+    """What the path of a shard says: the prefix, which shard it is, from 0, and how many there are."""
+
+    prefix: str
+    shard_id: int
+    num_shards: int
+
+
+def parse_data_filename(path: str) -> ShardName | None:
+    """Return what a shard's path says, or None if it is no shard's path.
+
+    Example:
+        >>> parse_data_filename("ckpt-7.data-00000-of-00002")
+        ShardName(prefix='ckpt-7', shard_id=0, num_shards=2)
+    """
+    match = re.search(_DATA_SUFFIX, path) if _OF in path else None
+    if match is None:
+        return None
+    found = ShardName(path[: match.start()], int(match[1]), int(match[2]))
+    return found if data_filename(*found) == path and found.shard_id < found.num_shards else None
 
 
 def parse_data_suffix(path: str) -> int | None:
