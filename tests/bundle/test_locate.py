@@ -311,3 +311,10 @@ class TestOtherFiles:
         (tmp_path / "model.index").symlink_to("nowhere")
         with pytest.raises(BundleNotFoundError):
             open_bundle(tmp_path / "model")
+
+
+def test_names_that_tell_of_more_shards_than_there_can_be(tmp_path: Path) -> None:
+    (tmp_path / "m-00000-of-1000000000").write_bytes(b"")
+    for path in ("m", "m-00000-of-1000000000"):
+        with pytest.raises((BundleNotFoundError, UnsupportedError)):
+            find_bundle(tmp_path / path, LocalStorage())

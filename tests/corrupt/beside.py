@@ -99,7 +99,7 @@ def graphs() -> Iterator[Case]:
         graph_proto(*[(tuple((f"c{to}", to) for to in range(300)), (), ())] * 300),
     )
     yield case(
-        "8,000 slots of one variable", graph_proto(((("w", 1),), (), tuple((1, "m", 1) for _ in range(20_000))), leaf)
+        "8,000 slots of one variable", graph_proto(((("w", 1),), (), tuple((1, "m", 1) for _ in range(8_000))), leaf)
     )
     deep = "a/" * 5_000 + W_KEY
     yield case("key 5,000 levels deep", graph_proto(((("w", 1),), (), ()), ((), (deep,), ())), deep)
@@ -273,6 +273,8 @@ def v1() -> Iterator[Case]:
         lambda: dict.fromkeys(("-00000-of-00002", "-00001-of-00002"), v1_file(both, rows)[""]),
     )
     yield Case("V1", "10^9 shards", lambda: {"-00000-of-1000000000": v1_file(both, rows)[""]})
+    billion = "-00000-of-1000000000"
+    yield Case("V1", "one of 10^9 shards", lambda: {billion: v1_file(both, rows)[""]}, path=billion)
     yield Case(
         "V1", "Snappy bomb", lambda: {"": assemble_table([(b"w", varint(1 << 31) + b"\0\0" + b"\xfe\1\0" * 9)], 1)}
     )
