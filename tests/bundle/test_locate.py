@@ -267,7 +267,9 @@ class TestOtherFiles:
             find(tmp_path / "export")
         assert caught.value.path == files[1]
 
-    @pytest.mark.parametrize("name", ["export-00000-of-00002", "export-?????-of-00002"])
+    @pytest.mark.parametrize(
+        "name", ["export-00000-of-00002", "export-?????-of-00002", "export-00000-of-100001", "export-00000-of-99999999"]
+    )
     def test_v1_shards_of_which_there_is_none(self, tmp_path: Path, name: str) -> None:
         with pytest.raises(BundleNotFoundError):
             find(tmp_path / name)
