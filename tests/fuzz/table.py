@@ -59,8 +59,9 @@ def _check_block(data: bytes) -> None:
     fast = attempt(lambda contents: list(zip(*decode_block(contents), strict=True)), data)
     slow = attempt(lambda contents: list(iter_block(contents)), data)
     assert fast == slow, "decode_block and iter_block disagree"
-    if slow:
-        assert list(iter_block(encode_rows(slow, 3))) == slow
+    keys = [key for key, _ in slow or []]
+    if slow and keys == sorted(set(keys)):
+        assert list(iter_block(encode_rows(slow, 3))) == slow, "written again it holds something else"
 
 
 def _check_footer(data: bytes) -> None:

@@ -19,6 +19,7 @@ from tfbundle.bundle.shards import Shards
 from tfbundle.errors import ChecksumError, FormatError
 from tfbundle.format.dtypes import STRING, data_type, numpy_dtype
 from tfbundle.format.entries import BundleEntry
+from tfbundle.format.extents import MAX_OVERLAP
 from tfbundle.format.index import BundleIndex
 from tfbundle.format.payload_checksum import payload_checksum
 from tfbundle.format.strings import decode_strings, string_payload_nbytes
@@ -106,15 +107,15 @@ class Payloads:
         return RowStream(self, key)
 
     def check_room(self, keys: Iterable[bytes]) -> None:
-        """Check, before memory is allocated for them, that rows lie within their shards and do not share bytes.
+        """Check, before memory is allocated for them, that rows lie within their shards and hardly share bytes.
 
         Raises:
-            FormatError: they do not, or they are larger than all of their shards.
+            FormatError: they do not, or together they are many times as large as their shards.
         """
         entries = {key: self._index[key] for key in keys}
         shards = {entry.shard_id: self._place(key, entry).nbytes for key, entry in entries.items()}
         nbytes = sum(entry.size for entry in entries.values())
-        if nbytes > sum(shards.values()):
+        if nbytes > MAX_OVERLAP * sum(shards.values()):
             raise FormatError(f"its slices take {nbytes} bytes, their data files have {sum(shards.values())}")
 
     def close(self) -> None:
