@@ -114,3 +114,19 @@ def test_overlap_with_a_slice_that_starts_elsewhere() -> None:
     message = r"^Overlapping slices: existing slice = 12,1:1,12, new slice = 12,1:12,1$"
     with pytest.raises(FormatError, match=message):
         check_disjoint([*pinwheels(6), Box((12, 12), (1, 1))])
+    arm = pinwheels(6)[22]
+    others = [box for box in pinwheels(6) if box != arm]
+    with pytest.raises(FormatError, match=r"^Overlapping slices: existing slice = 12,1:12,1, new slice = 12,1:1,12$"):
+        check_disjoint([Box((12, 12), (1, 1)), arm, *others])
+
+
+@pytest.mark.parametrize("boxes", [grid(1, 20_000), grid(20_000, 1)], ids=["columns", "rows"])
+def test_slices_side_by_side_need_not_be_compared(boxes: list[Box]) -> None:
+    assert len(boxes) ** 2 > MAX_COMPARISONS
+    check_disjoint(boxes)
+
+
+def test_one_that_is_there_twice_is_told_among_more_than_can_be_compared() -> None:
+    boxes = spiral(20_000)
+    with pytest.raises(FormatError, match=r"^Overlapping slices: existing slice = "):
+        check_disjoint([*boxes, boxes[7777]])

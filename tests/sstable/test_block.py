@@ -240,6 +240,14 @@ def test_keys_that_share_far_more_behind_a_large_value() -> None:
         decode(block(body, 0, len(first)))
 
 
+def test_short_keys_may_share_as_much_as_they_like() -> None:
+    """Of tables by other writers, which need not store every sixteenth key whole."""
+    keys = [b"k" * 120 + struct.pack(">H", number) for number in range(10_000)]
+    body = row(0, keys[0], b"") + b"".join(row(120, key[120:], b"") for key in keys[1:])
+    assert sum(120 for _ in keys) > 16 * len(body)
+    assert decode(block(body, 0)) == [(key, b"") for key in keys]
+
+
 def test_keys_that_share_much() -> None:
     rows = [(b"k" * 5000 + bytes([number]), b"") for number in range(16)]
     assert decode(build(rows)) == rows
