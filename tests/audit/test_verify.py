@@ -242,3 +242,13 @@ def test_partition_with_a_gap(tmp_path: Path) -> None:
     prefix = partitioned_bundle("w", values, 1, pieces, [0, 0]).write(tmp_path / "m")
     (damage,) = verify(prefix).damages
     assert "4 of 6 elements are stored" in damage.message
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "notes"), [(64 << 10, ()), ((64 << 10) + 1, ("names of more than 65536 bytes: 1",))]
+)
+def test_r02_long_names_are_noted(tmp_path: Path, nbytes: int, notes: tuple[str, ...]) -> None:
+    prefix = HandmadeBundle([floats("w", [1]), floats("n" * nbytes, [2])]).write(tmp_path / "model")
+    report = verify(prefix)
+    assert report.ok
+    assert report.notes == notes

@@ -16,6 +16,8 @@ from tfbundle.format.extents import describe_overlap, find_overlaps, sort_by_pla
 from tfbundle.format.naming import key_to_name
 
 _MAX_OFFSET = 2**63 - 1
+USUAL_KEY_NBYTES = 64 << 10
+"""Keys that are longer are noted: nobody names a tensor like that by intent."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ def verify(path: PathLike, /) -> VerifyReport:
         report = verify_bundle(bundle)
         if bundle.is_v1:
             return report
-        return replace(report, notes=tuple(leftover_notes(report.prefix, report.num_shards, bundle.storage)))
+        notes = leftover_notes(report.prefix, report.num_shards, bundle.storage)
+        return replace(report, notes=(*_key_notes(bundle), *notes))
 
 
 def verify_bundle(bundle: BundleReader) -> VerifyReport:
@@ -88,6 +91,11 @@ def verify_bundle(bundle: BundleReader) -> VerifyReport:
     hint = guess_cause(errors.values(), num_rows)
     num_tensors = num_rows if errors else len(bundle)
     return VerifyReport(bundle.prefix, num_tensors, bundle.index.header.num_shards, nbytes, tuple(damages), hint)
+
+
+def _key_notes(bundle: BundleReader) -> list[str]:
+    count = sum(len(key) > USUAL_KEY_NBYTES for key in bundle.index.keys_in_order)
+    return [f"names of more than {USUAL_KEY_NBYTES} bytes: {count}"] if count else []
 
 
 def _find_overlaps(bundle: BundleReader) -> Iterator[Damage]:
