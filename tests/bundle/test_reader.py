@@ -482,15 +482,15 @@ class TestDamage:
 
     def test_slices_larger_than_their_shard(self, prefix: str) -> None:
         """Every one lies within it, so they share bytes; told before memory is allocated for the tensor."""
-        slices: list[tuple[int, int]] = [(0, 2), (2, 2)]
+        slices = [(start, 2) for start in range(0, 18, 2)]  # one more than may share bytes
         listed = b"".join(
             bytes_field(7, bytes_field(1, (varint_field(1, start) if start else b"") + varint_field(2, length)))
             for start, length in slices
         )
         payload = bytes(8)
         rows = {slice_key(b"w", (extent,)): entry_of(1, shape_proto(2), payload) for extent in slices}
-        write_bundle(prefix, {**rows, b"w": varint_field(1, 1) + bytes_field(2, shape_proto(4)) + listed}, [payload])
-        with pytest.raises(FormatError, match=r"its slices take 16 bytes, their data files have 8$"):
+        write_bundle(prefix, {**rows, b"w": varint_field(1, 1) + bytes_field(2, shape_proto(18)) + listed}, [payload])
+        with pytest.raises(FormatError, match=r"its slices take 72 bytes, their data files have 8$"):
             open_bundle(prefix)["w"]
 
 

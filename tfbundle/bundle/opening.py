@@ -39,7 +39,7 @@ def open_bundle(path: PathLike, /, *, checksums: Checksums = "verify", storage: 
         UnsupportedError: another kind of file.
 
     Example:
-        >>> import tfbundle, tempfile, os
+        >>> import numpy as np, tfbundle, tempfile, os
         >>> prefix = os.path.join(tempfile.mkdtemp(), "model")
         >>> tfbundle.save(prefix, {"w": np.zeros((2, 3), np.float32)})
         >>> with tfbundle.open(prefix) as bundle:
@@ -70,7 +70,7 @@ def load(path: PathLike, names: list[str] | None = None) -> dict[str, NDArray[An
         TensorNotFoundError, FormatError, BundleNotFoundError, UnsupportedError: as ``BundleReader.read``.
 
     Example:
-        >>> import tfbundle, tempfile, os
+        >>> import numpy as np, tfbundle, tempfile, os
         >>> prefix = os.path.join(tempfile.mkdtemp(), "model")
         >>> tfbundle.save(prefix, {"b": np.int32(1), "a": np.int32(2)})
         >>> list(tfbundle.load(prefix))

@@ -18,6 +18,8 @@ from tfbundle.format.naming import data_filename, index_filename
 from tfbundle.storage.base import Storage
 from tfbundle.storage.temporary import new_owner, temporary_path
 
+_MOST_EXPANSION = 8  # an integer of eight bytes in a varint of one
+
 
 @contextmanager
 def readable_bundle(bundle: BundleReader, target_prefix: str) -> Iterator[BundleReader]:
@@ -31,7 +33,7 @@ def readable_bundle(bundle: BundleReader, target_prefix: str) -> Iterator[Bundle
     prefix = temporary_path(target_prefix, new_owner())
     missing = _missing_directories(os.path.dirname(prefix), bundle.storage)
     try:
-        check_room(target_prefix, sum(entry.size for _, entry in bundle.index.items()), bundle.storage)
+        check_room(target_prefix, _copy_nbytes(bundle), bundle.storage)
         with create_bundle(prefix, storage=bundle.storage) as writer:
             copy_tensors(bundle, writer)
             bundle.check_unchanged()
@@ -42,6 +44,12 @@ def readable_bundle(bundle: BundleReader, target_prefix: str) -> Iterator[Bundle
             bundle.storage.remove(path)
         for directory in missing:  # empty only if no target was written
             bundle.storage.remove_empty_directory(directory)
+
+
+def _copy_nbytes(bundle: BundleReader) -> int:
+    """Return about how much room the copy takes, and no more than the tables can hold: what they claim may be wrong."""
+    claimed = sum(entry.size for _, entry in bundle.index.items())
+    return min(claimed, _MOST_EXPANSION * sum(table.nbytes for table in bundle.tables))
 
 
 def _missing_directories(path: str, storage: Storage) -> list[str]:
