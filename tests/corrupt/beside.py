@@ -274,7 +274,13 @@ def v1() -> Iterator[Case]:
     )
     yield Case("V1", "10^9 shards", lambda: {"-00000-of-1000000000": v1_file(both, rows)[""]})
     billion = "-00000-of-1000000000"
-    yield Case("V1", "one of 10^9 shards", lambda: {billion: v1_file(both, rows)[""]}, path=billion)
+    yield Case(
+        "V1",
+        "one of 10^9 shards",
+        lambda: {billion: v1_file(both, rows)[""]},
+        {"t": T_VALUES, "v": V_VALUES},
+        path=billion,
+    )
     yield Case(
         "V1", "Snappy bomb", lambda: {"": assemble_table([(b"w", varint(1 << 31) + b"\0\0" + b"\xfe\1\0" * 9)], 1)}
     )

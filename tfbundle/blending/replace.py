@@ -124,8 +124,11 @@ def replace_tensor(
             prefix = target_prefix(output, bundle.prefix, storage)
             check_not_same(bundle, prefix, storage)
             check_target(prefix, bundle.index.header.num_shards, if_exists, storage)
-            with readable_bundle(bundle, prefix) as readable:
-                num_shards, unused = write_compact(readable, tensor, prefix, if_exists), 0
+            try:
+                with readable_bundle(bundle, prefix) as readable:
+                    num_shards, unused = write_compact(readable, tensor, prefix, if_exists), 0
+            except FormatError as error:
+                raise error.add_path(bundle.prefix) from error
             notes += record_checkpoint([bundle.prefix], prefix, storage)
         notes += leftover_notes(prefix, num_shards, storage)
         entry, before = tensor.entry, (dtype_name(old.dtype), old.shape) if old else ("", ())
