@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from tfbundle.bundle.leftovers import describe_unfinished
 from tfbundle.errors import BundleNotFoundError, FormatError, UnsupportedError
-from tfbundle.format.entries import MAX_NUM_SHARDS
 from tfbundle.format.naming import (
     INDEX_SUFFIX,
     META_SUFFIX,
@@ -98,14 +97,12 @@ def _find_v1_files(path: str, storage: Storage) -> tuple[str, ...]:
         BundleNotFoundError: some of its shards are missing.
     """
     prefix, num_shards = parse_v1_shard(path)
-    if num_shards is not None and num_shards > MAX_NUM_SHARDS:
-        return ()
     if num_shards is None:
         if storage.exists(path) and not storage.is_directory(path) and _is_table(path, storage):
             return (path,)
         directory, base = os.path.split(path)
         shards = [parse_v1_shard(name) for name in storage.list_directory(directory)]
-        counts = [count for name, count in shards if name == base and count is not None and count <= MAX_NUM_SHARDS]
+        counts = [count for name, count in shards if name == base and count is not None]
         if not counts:
             return ()
         num_shards = max(counts)
