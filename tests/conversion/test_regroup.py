@@ -9,8 +9,9 @@ import tfbundle
 from tests.support.bundles import entry_of, write_bundle
 from tests.support.handmade import FLOAT32, HandmadeBundle, floats
 from tests.support.wire import shape_proto
-from tfbundle import FormatError
+from tfbundle import BundleNotFoundError, FormatError
 from tfbundle.conversion.regroup import regroup
+from tfbundle.storage.local import LocalStorage
 
 BUNDLE = HandmadeBundle([floats("a", [1], shard=0), floats("b", [2], shard=1), floats("c", [3], shard=2)], 3)
 
@@ -31,6 +32,24 @@ def test_missing_files_are_not_counted(tmp_path: Path) -> None:
         index, files = regroup(bundle, {key: bundle.index.rows[key] for key in (b"a", b"c")})
         assert [file.path for file in files] == [bundle.shards.path(0), bundle.shards.path(2)]
         assert (index.header.num_shards, index[b"a"].shard_id, index[b"c"].shard_id) == (2, 0, 1)
+
+
+def test_missing_file_that_is_needed_is_told(tmp_path: Path) -> None:
+    prefix = BUNDLE.write(tmp_path / "m")
+    os.remove(f"{prefix}.data-00001-of-00003")
+    with tfbundle.open(prefix) as bundle, pytest.raises(BundleNotFoundError, match="shard 1 of 3"):
+        regroup(bundle, bundle.index.rows)
+
+
+def test_files_that_are_needed_are_opened_whether_listed_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory may let files be opened and not be listed."""
+    with tfbundle.open(BUNDLE.write(tmp_path / "m")) as bundle:
+        monkeypatch.setattr(LocalStorage, "list_directory", lambda storage, path: [])
+        index, files = regroup(bundle, {key: bundle.index.rows[key] for key in (b"a", b"c")})
+        assert [file.path for file in files] == [bundle.shards.path(0), bundle.shards.path(2)]
+        assert [index[key].shard_id for key in index] == [0, 1]
 
 
 def write_overlaps(prefix: Path, offsets: list[int], nbytes: int = 8) -> str:

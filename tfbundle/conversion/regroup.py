@@ -18,7 +18,7 @@ from tfbundle.storage.base import ReadableFile
 
 
 def regroup(bundle: BundleReader, rows: Mapping[bytes, bytes]) -> tuple[BundleIndex, list[ReadableFile]]:
-    """Return an index of some rows of a bundle, and the data files it counts, without those that cannot be opened.
+    """Return an index of some rows of a bundle, and the data files it counts, without those that are not to be had.
 
     Where payloads share bytes, which no plan allows, their file is listed again under another number, so that each can
     be copied for itself.
@@ -29,14 +29,12 @@ def regroup(bundle: BundleReader, rows: Mapping[bytes, bytes]) -> tuple[BundleIn
 
     Raises:
         FormatError: so many payloads share the same bytes that the result would be many times as large as the bundle.
+        BundleError: a data file that the rows need cannot be opened.
     """
     index = BundleIndex(bundle.index.header, dict(rows))
-    files: dict[int, ReadableFile] = {}
-    for shard in bundle.shards.present():
-        with contextlib.suppress(BundleError):
-            files[shard] = bundle.shards.open(shard)
-    layers = _find_layers(index)
     shards = index.columns.shard_id
+    files = _open_files(bundle, set(shards[~index.columns.sliced].tolist()))
+    layers = _find_layers(index)
     places = [(0, shard) for shard in files]
     places += sorted({(int(layer), int(shard)) for layer, shard in zip(layers, shards, strict=True) if layer})
     numbers = {place: number for number, place in enumerate(places)}
@@ -48,6 +46,15 @@ def regroup(bundle: BundleReader, rows: Mapping[bytes, bytes]) -> tuple[BundleIn
             moved[key] = encode_entry(replace(index[key], shard_id=number))
     header = replace(index.header, num_shards=len(places))
     return BundleIndex(header, moved), [files[shard] for _, shard in places]
+
+
+def _open_files(bundle: BundleReader, needed: set[int]) -> dict[int, ReadableFile]:
+    """Open the data files that are needed, listed or not, and those that are there, if they can be opened."""
+    files = {}
+    for shard in sorted({*bundle.shards.present(), *needed}):
+        with contextlib.nullcontext() if shard in needed else contextlib.suppress(BundleError):
+            files[shard] = bundle.shards.open(shard)
+    return files
 
 
 def _find_layers(index: BundleIndex) -> NDArray[np.int64]:
