@@ -52,6 +52,23 @@ def test_stale_shards_that_stay_are_told_with_the_bundle_complete(
     assert tfbundle.load(prefix)["w"].tolist() == [0, 0]
 
 
+def test_directory_that_may_not_be_listed_is_told_with_the_bundle_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows then whether old data files are left."""
+    prefix = tmp_path / "model"
+    tfbundle.save(prefix, {"w": np.ones(2)})
+
+    def refuse(path: str) -> list[str]:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match=r"may not be listed; .* is complete") as caught:
+        patch.setattr(os, "listdir", refuse)
+        tfbundle.save(prefix, {"w": np.zeros(2)}, if_exists="replace")
+    assert (caught.value.errno, caught.value.filename) == (errno.EACCES, str(tmp_path))
+    assert tfbundle.load(prefix)["w"].tolist() == [0, 0]
+
+
 def test_in_place_with_one_more_data_file(tmp_path: Path) -> None:
     prefix, storage = str(tmp_path / "model"), LocalStorage()
     tfbundle.save(prefix, {"w": np.ones(2)})

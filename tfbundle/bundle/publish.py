@@ -5,6 +5,7 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleWriter:
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Sequence
 
@@ -96,7 +97,7 @@ def _remove_replaced_shards(prefix: str, num_shards: int, storage: Storage) -> N
     try:
         remove_stale_shards(prefix, num_shards, storage)
     except OSError as error:
-        state = f"{prefix} is complete, but old data files are left; tfbundle verify --finish removes them"
+        state = f"{prefix} is complete, but old data files may be left; tfbundle verify --finish removes them"
         raise OSError(error.errno, f"{error.strerror}; {state}", error.filename) from error
 
 
@@ -106,12 +107,15 @@ def remove_stale_shards(prefix: str, num_shards: int, storage: Storage) -> None:
     To be called while nobody else publishes there, whose data files these could be.
 
     Raises:
-        OSError: not all of them could be removed.
+        OSError: not all of them could be removed, or the directory may not be listed.
     """
     directory, base = os.path.split(prefix)
     current = {os.path.basename(data_filename(prefix, shard, num_shards)) for shard in range(num_shards)}
     failed: OSError | None = None
-    for name in storage.list_directory(directory):
+    names = storage.list_directory(directory)
+    if os.path.basename(index_filename(prefix)) not in names:
+        raise OSError(errno.EACCES, "the directory may not be listed", directory)
+    for name in names:
         if strip_data_suffix(name) == base and name not in current:
             try:
                 storage.remove(os.path.join(directory, name))
