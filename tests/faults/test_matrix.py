@@ -52,7 +52,10 @@ def test_every_kill_and_every_error(bench: Bench, check: Check, name: str) -> No
 @pytest.mark.campaign
 @pytest.mark.parametrize("name", OTHERS)
 def test_an_error_at_every_call(bench: Bench, check: Check, name: str) -> None:
+    """Except that a ``close`` which strace fails is not done: workers would wait for ever for the end of a pipe."""
     _, calls = bench.observe(SCENARIOS[name])
+    if SCENARIOS[name].step_nbytes:
+        calls = [call for call in calls if call.name != "close"]
     check(bench.run_all(SCENARIOS[name], a_fault_each(calls), judge_fault))
 
 
