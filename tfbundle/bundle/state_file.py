@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import cache, partial
 
 from tfbundle.errors import BundleNotFoundError, FormatError
 from tfbundle.format.state import MAX_STATE_NBYTES, STATE_FILENAME, CheckpointState, parse_state
@@ -60,23 +61,25 @@ def get_checkpoint_state(
     if state is None:
         return None
 
+    is_inside = cache(partial(_is_inside, text))  # very many paths may lie in one place
+
     def resolve(stored: str) -> str:
         path = os.fsdecode(stored.encode("utf-8"))  # as the operating system names files, whatever the locale
-        if allow_outside or _is_inside(text, path):
+        parent, name = os.path.split(path)
+        if allow_outside or (name != os.pardir and is_inside(parent)):
             return os.path.join(text, path)
-        name = os.path.basename(path)
         return os.path.join(text, "" if name == os.pardir else name)
 
     return replace(state, latest=resolve(state.latest), all_paths=tuple(map(resolve, state.all_paths)))
 
 
 def _is_inside(directory: str, path: str) -> bool:
-    """Tell whether a path leads to a place below the directory, without ``..`` and past all symbolic links."""
+    """Tell whether a path leads to the directory or a place below, without ``..`` and past all symbolic links."""
     if os.path.isabs(path) or ".." in path.split(os.sep):
         return False
     home = os.path.realpath(directory)
     try:
-        place = os.path.realpath(os.path.join(directory, os.path.dirname(path)))
+        place = os.path.realpath(os.path.join(directory, path))
     except ValueError:  # a NUL in the path
         return False
     return os.path.commonpath([home, place]) == home
