@@ -59,14 +59,27 @@ def test_child_without_a_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "repetition", "expected"),
-    [(0, 0, 0), (1, 0, 1), (2, 0, 2), (4, 0, 2), (5, 0, 3), (9, 0, 3), (10, 0, 4), (0, 1, 3), (5, 1, 4), (99, 0, 5)],
+    ("length", "usual", "repetition", "expected"),
+    [
+        *(
+            (0, 0, 0, 0),
+            (1, 0, 0, 1),
+            (2, 0, 0, 2),
+            (4, 0, 0, 2),
+            (5, 0, 0, 3),
+            (9, 0, 0, 3),
+            (10, 0, 0, 4),
+            (99, 0, 0, 5),
+        ),
+        *((0, 0, 1, 3), (5, 0, 1, 4), (0, 1, 0, 3), (3, 1, 0, 3), (4, 1, 0, 4), (0, 3, 0, 5)),
+    ],
 )
 def test_farthest_objects_of_a_long_chain_have_no_path(
-    monkeypatch: pytest.MonkeyPatch, length: int, repetition: int, expected: int
+    monkeypatch: pytest.MonkeyPatch, length: int, usual: int, repetition: int, expected: int
 ) -> None:
     """The paths have 1, 3, 5, 7 and 9 characters; the last one is that with which it is enough."""
     monkeypatch.setattr(object_paths, "MAX_PATHS_LENGTH", length)
+    monkeypatch.setattr(object_paths, "_USUAL_LENGTH", usual)
     monkeypatch.setattr(object_paths, "_MAX_REPETITION", repetition)
     chain = [TrackableObject((("a", number + 1),), (), ()) for number in range(5)]
     paths = nearest_paths([*chain, TrackableObject((), (), ())], avoid=())

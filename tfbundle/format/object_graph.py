@@ -6,12 +6,12 @@ Source: TensorFlow ``core/protobuf/trackable_object_graph.proto``, ``python/chec
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tfbundle.errors import FormatError
+from tfbundle.format.object_moves import ObjectPath, plan_moves
 from tfbundle.pb import parse_message
 
 _ATTRIBUTES = "/.ATTRIBUTES/"
@@ -121,18 +121,25 @@ def rename_values(data: bytes, renames: Mapping[str, str], places: Mapping[str, 
     """
     message = parse_message("TrackableObjectGraph", data)
     keys = [attribute.checkpoint_key for node in message.nodes for attribute in node.attributes]
-    paths = {key: _object_path(places.get(key, key)) for key in keys}
-    _move_objects(message, _plan_moves(paths, renames))
+    _move_objects(message, plan_moves(_wanted_places({key: places.get(key, key) for key in keys}, renames)))
     for node in message.nodes:
         for attribute in node.attributes:
             attribute.checkpoint_key = renames.get(attribute.checkpoint_key, attribute.checkpoint_key)
     return bytes(message.SerializeToString(deterministic=True))
 
 
-_Path = tuple[str, ...]  # local names from the root on
+def _wanted_places(places: Mapping[str, str], renames: Mapping[str, str]) -> dict[ObjectPath, ObjectPath]:
+    """Return where each object that has a place should be, by where it is."""
+    wanted = {}
+    for key, place in places.items():
+        path = _object_path(place)
+        new_path = _object_path(renames[key]) if key in renames else path
+        if path and new_path:
+            wanted[path] = new_path
+    return wanted
 
 
-def _object_path(key: str) -> _Path | None:
+def _object_path(key: str) -> ObjectPath | None:
     """Return the place of the object whose value a key names, None where the key names no place."""
     path, mark, _ = key.partition(_ATTRIBUTES)
     if not mark or _SLOT in path:
@@ -144,38 +151,7 @@ def _unescape(part: str) -> str:
     return _ESCAPE.sub(lambda match: "/" if match[0] == ".S" else ".", part)
 
 
-def _plan_moves(paths: Mapping[str, _Path | None], renames: Mapping[str, str]) -> list[tuple[_Path, _Path]]:
-    """Return which objects go where; as few as will do."""
-    wanted: dict[_Path, _Path] = {}
-    for key, path in paths.items():
-        new_path = _object_path(renames[key]) if key in renames else path
-        if path and new_path:
-            wanted[path] = new_path
-    below = Counter(old[:length] for old in wanted for length in range(1, len(old) + 1))
-    below_new = Counter(new[:length] for new in wanted.values() for length in range(1, len(new) + 1))
-    agreeing = Counter(move for old, new in wanted.items() for move in _possible_moves(old, new))
-    moves: dict[_Path, _Path] = {}
-    for old, new in wanted.items():
-        if old != new:
-            *_, (stem, new_stem) = _possible_moves(old, new)  # the one that moves most
-            together = agreeing[stem, new_stem] == below[stem] == below_new[new_stem]
-            moves[stem if together else old] = new_stem if together else new
-    return list(moves.items())
-
-
-def _possible_moves(old: _Path, new: _Path) -> Iterator[tuple[_Path, _Path]]:
-    """Yield the moves that bring an object to its new place: of itself, and of what it is in."""
-    for count in range(_common_tail(old, new) + 1):
-        yield old[: len(old) - count], new[: len(new) - count]
-
-
-def _common_tail(left: _Path, right: _Path) -> int:
-    """Count the equal names at the end of two paths, leaving at least one in each."""
-    most = min(len(left), len(right)) - 1
-    return next((count for count in range(most) if left[-1 - count] != right[-1 - count]), most)
-
-
-def _move_objects(message: Any, moves: list[tuple[_Path, _Path]]) -> None:
+def _move_objects(message: Any, moves: list[tuple[ObjectPath, ObjectPath]]) -> None:
     """Take all objects from their old places before any gets its new one, so that two may change places."""
     parents = [_walk(message, old[:-1], create=False) for old, _ in moves]
     moved = [_detach(parent, old[-1]) for parent, (old, _) in zip(parents, moves, strict=True)]
@@ -208,7 +184,7 @@ def _detach(parent: Any, name: str) -> list[int]:
     return found
 
 
-def _walk(message: Any, path: _Path, *, create: bool) -> Any:
+def _walk(message: Any, path: ObjectPath, *, create: bool) -> Any:
     """Return the node at a path; nodes on the way that are missing are made."""
     node = message.nodes[0]
     for name in path:

@@ -18,7 +18,8 @@ VALUE_ENDING = "/.ATTRIBUTES/VARIABLE_VALUE"
 """The end of a variable's key, which users leave out."""
 MAX_PATHS_LENGTH = 1 << 24
 """Characters of all paths together that are always found; see ``nearest_paths``."""
-_MAX_REPETITION = 16
+_MAX_REPETITION = 4
+_USUAL_LENGTH = 100
 
 
 def find_keys(graph: Sequence[TrackableObject], path: str) -> tuple[str, ...]:
@@ -43,8 +44,8 @@ def find_keys(graph: Sequence[TrackableObject], path: str) -> tuple[str, ...]:
 def nearest_paths(graph: Sequence[TrackableObject], avoid: Collection[int]) -> dict[int, str]:
     """Return the shortest path to each object that can be reached without entering some others; the root has none.
 
-    Nor have the farthest objects where all paths together would be more than ``MAX_PATHS_LENGTH``, and many times as
-    long as the names they are made of, as in a chain of very many objects.
+    Nor have the farthest objects where all paths together would be more than ``MAX_PATHS_LENGTH``, more than usual and
+    many times as long as the names they are made of, as in a chain of very many objects.
 
     Args:
         graph: the objects; node 0 is the root.
@@ -57,7 +58,8 @@ def nearest_paths(graph: Sequence[TrackableObject], avoid: Collection[int]) -> d
     """
     paths = {0: ""} if graph else {}
     layer = list(paths)
-    room = MAX_PATHS_LENGTH + _MAX_REPETITION * sum(len(name) for node in graph for name, _ in node.children)
+    names_length = sum(len(name) for node in graph for name, _ in node.children)
+    room = MAX_PATHS_LENGTH + _USUAL_LENGTH * len(graph) + _MAX_REPETITION * names_length
     while layer:
         following = []
         for number in layer:
