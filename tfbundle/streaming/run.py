@@ -10,8 +10,9 @@ from tfbundle.bundle.target import IfExists
 from tfbundle.casting.policy import OnOverflow
 from tfbundle.casting.stats import StatsTable
 from tfbundle.storage.base import ReadableFile, Storage, staging
+from tfbundle.streaming.dispatch import run_steps
 from tfbundle.streaming.ledger import Ledger
-from tfbundle.streaming.pipeline import StepContext, run_steps
+from tfbundle.streaming.pipeline import StepContext, run_step
 from tfbundle.streaming.plan import Plan
 from tfbundle.streaming.progress import NoProgress, Progress
 from tfbundle.streaming.steps import iter_steps
@@ -111,7 +112,7 @@ def _run(context: StepContext, plan: Plan, sources: Sequence[ReadableFile], opti
     with hired_workers(num_workers) as executor:
         progress.start(nbytes)
         try:
-            for step, result in run_steps(context, iter_steps(plan), executor, num_workers):
+            for step, result in run_steps(run_step, context, iter_steps(plan), executor, num_workers):
                 ledger.enter(result)
                 progress.advance(step.nbytes)
             ledger.check_complete()
