@@ -43,5 +43,5 @@ def test_few_steps_wait_at_a_time(tmp_path: Path) -> None:
         results = run_steps(run_step, context, iter_steps(plan), executor, 1)
         next(results)
         assert submitted <= 3
-        results.close()  # type: ignore[attr-defined]
+        results.close()
     assert submitted <= 3

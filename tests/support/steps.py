@@ -31,7 +31,7 @@ def prepare(bundle: HandmadeBundle, folder: Path, step_nbytes: int = 1 << 20) ->
         )
     target = folder / "target"
     target.write_bytes(bytes(plan.shard_nbytes[0]))
-    return StepContext(LocalStorage(), (f"{source}.data-00000-of-00001",), (str(target),), Treatment("inf")), plan
+    return StepContext(LocalStorage(), {0: f"{source}.data-00000-of-00001"}, {0: str(target)}, Treatment("inf")), plan
 
 
 def to_plain(result: StepResult) -> Plain:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,9 @@ from tfbundle.streaming.steps import AnyStep
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
+
+Results = Generator[tuple[AnyStep, StepResult], None, None]
+"""Steps and what came of them; to be closed."""
 
 _PATIENCE_SECONDS = 60.0  # for steps that have begun when a run is given up; they take a second
 
@@ -21,7 +24,7 @@ def run_steps(
     steps: Iterable[AnyStep],
     executor: Executor | None,
     num_workers: int,
-) -> Iterator[tuple[AnyStep, StepResult]]:
+) -> Results:
     """Do all steps of a plan and yield their results as they come.
 
     When the iterator is closed before its end, steps that have not begun are forgotten, and those that have are waited

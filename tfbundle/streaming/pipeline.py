@@ -7,7 +7,7 @@ small tensors cost little more than a large one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from typing import NamedTuple
 
@@ -25,12 +25,11 @@ from tfbundle.sstable.checksum import crc32c
 from tfbundle.storage.base import ReadableFile, StagedFile, Storage
 from tfbundle.storage.buffers import WINDOW_NBYTES
 from tfbundle.storage.nowhere import Nowhere
+from tfbundle.streaming.blocks import Edge
 from tfbundle.streaming.join import Join, iter_windows
 from tfbundle.streaming.plan import Rows
 from tfbundle.streaming.steps import AnyStep, Run, Structure, Transform, Write, source_shards
 from tfbundle.streaming.workspace import Treatment, Workspace, swap_bytes, workspace
-
-Paths = Sequence[str] | Mapping[int, str]
 
 
 class Pieces(NamedTuple):
@@ -56,11 +55,13 @@ class StepResult(NamedTuple):
         read: the pieces that were read.
         written: the pieces that were written.
         stats: rows that were cast, and what the cast did to the numbers of each.
+        edges: bytes of the target shard that are left to the coordinator.
     """
 
     read: list[Pieces]
     written: list[Pieces]
     stats: list[tuple[Rows, StatsTable]]
+    edges: tuple[Edge, ...] = ()
 
 
 class StepContext(NamedTuple):
@@ -74,8 +75,8 @@ class StepContext(NamedTuple):
     """
 
     storage: Storage
-    sources: Paths
-    targets: Paths
+    sources: Mapping[int, str]
+    targets: Mapping[int, str]
     treatment: Treatment
 
     def narrow(self, step: AnyStep) -> StepContext:
