@@ -17,6 +17,7 @@ import pytest
 
 import tfbundle
 from tests.clusters.dask_cluster import Cluster, is_alive, running_cluster, steps_done, wait_until
+from tests.clusters.examples import ADDRESS, find_example
 from tests.support.handmade import all_below, bundle_files, flip
 from tests.support.processes import environment, run_tfbundle
 from tests.support.requirements import needs_cluster, needs_programs, needs_root
@@ -91,6 +92,15 @@ def test_same_bytes_as_one_worker(cluster: Cluster, folder: Path) -> None:
     assert finish(start(cluster, folder)) == (0, "", "")
     assert steps_done(cluster.folder) - before > 20
     assert bundle_files(folder / "half") == bundle_files(folder / "one")
+
+
+def test_example_of_the_readme(cluster: Cluster, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "ckpt").mkdir()
+    for path in folder.glob("source.*"):
+        (tmp_path / "ckpt" / path.name.replace("source", "model")).symlink_to(path)
+    script = find_example("distributed").replace(ADDRESS, cluster.address)
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment(), check=True, timeout=120)
+    assert bundle_files(tmp_path / "half" / "model") == bundle_files(folder / "one")
 
 
 def lose_workers(cluster: Cluster, folder: Path, moments: int, seed: int) -> None:

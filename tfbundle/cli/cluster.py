@@ -41,8 +41,9 @@ def _connect(address: str) -> Any:
         distributed: Any = import_module("distributed")
     except ImportError as error:
         raise UnsupportedError(f"--dask needs a package: pip install 'tfbundle[dask]' ({error})") from error
-    for name in ("distributed", "tornado"):  # what matters of it, we tell ourselves
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in list(logging.root.manager.loggerDict):  # each has a level of its own
+        if name.partition(".")[0] in ("distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it, we tell ourselves
     try:
         distributed.comm.resolve_address(address)  # which a client that has begun does not survive
         return distributed.Client(address, timeout=_PATIENCE_SECONDS, set_as_default=False)
