@@ -164,6 +164,9 @@ def test_damage_is_one_line(cluster: Cluster, folder: Path) -> None:
     assert "Checksum" in errors
 
 
+IMPATIENT = "import tfbundle.cli.cluster as cluster; cluster._PATIENCE_SECONDS = 1"
+
+
 def run_apart(before: str, address: str, folder: Path) -> tuple[int, str, str]:
     """Run a conversion in a process that begins with a line of its own."""
     command = [sys.executable, "-c", f"{before}\n{COORDINATOR}", "halve", "source", "half", "--dask", address]
@@ -174,8 +177,7 @@ def run_apart(before: str, address: str, folder: Path) -> tuple[int, str, str]:
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "foo://127.0.0.1:1", "nowhere"])
 def test_no_scheduler_is_one_line(folder: Path, address: str) -> None:
     needs_cluster("distributed")
-    impatient = "import tfbundle.cli.cluster as cluster; cluster._PATIENCE_SECONDS = 1"
-    status, output, errors = run_apart(impatient, address, folder)
+    status, output, errors = run_apart(IMPATIENT, address, folder)
     assert (status, output, errors.count("\n")) == (7, "", 1)
     assert f"no Dask scheduler answers at {address}: " in errors
 
@@ -192,13 +194,16 @@ def test_dry_run_needs_no_cluster(folder: Path) -> None:
     assert run_tfbundle(*command) == (0, "", "")
 
 
-def test_worker_that_sees_another_disk(folder: Path, tmp_path: Path) -> None:
+def test_no_workers_and_one_that_sees_another_disk(folder: Path, tmp_path: Path) -> None:
     """As on a machine that does not have the directory: something else is mounted there."""
     needs_cluster("distributed")
     needs_root()
     needs_programs("unshare", "mount")
     hide = f"mount -t tmpfs none '{folder}' && exec \"$@\""
     with running_cluster(tmp_path, 0) as cluster:
+        status, output, errors = run_apart(IMPATIENT, cluster.address, folder)
+        assert (status, output, errors.count("\n")) == (7, "", 1)
+        assert f"the Dask scheduler at {cluster.address} has no workers" in errors
         cluster.add_workers(1, "unshare", "--mount", "sh", "-c", hide, "sh")
         status, output, errors = finish(start(cluster, folder))
     assert (status, output, errors.count("\n")) == (7, "", 1)

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from tests.streaming.test_steps import plan_of
 from tests.support.handmade import HandmadeBundle, floats, integers, strings
 from tests.support.steps import prepare
+from tfbundle.choosing.castable import Cast
 from tfbundle.storage.base import Buffer
 from tfbundle.streaming.blocks import BlockFile, iter_stretches
 from tfbundle.streaming.pipeline import run_step_into
-from tfbundle.streaming.steps import iter_steps
+from tfbundle.streaming.steps import Run, Step, Transform, iter_steps
 
 BLOCK = 8
 
@@ -105,6 +106,14 @@ def test_stretches_are_what_steps_write(kinds: list[str], step: int) -> None:
             found = list(iter_stretches(work))
             assert sorted(places(notebook.writes)) == list(chain.from_iterable(range(*part) for part in found))
             assert all(before < after for (_, before), (after, _) in pairwise(found))
+
+
+def test_gap_between_runs_belongs_to_another_step() -> None:
+    row, four = np.zeros(1, np.intp), np.array([4])
+    places = [(0, 3), (4, 7), (8, 20), (12, 22)]  # in the source and, cast, in the target
+    halve = Transform(Cast(1, 19))
+    step = Step(0, 0, tuple(Run(row, four, source, target, halve) for source, target in places))
+    assert list(iter_stretches(step)) == [(3, 5), (7, 9), (20, 24)]
 
 
 @pytest.mark.parametrize(("step_nbytes", "joins"), [(1024, {(1, 0, 16)}), (16, {(1, 0, 8), (1, 8, 16)})])

@@ -30,24 +30,30 @@ def on_cluster(run: RunOptions, options: argparse.Namespace) -> Iterator[RunOpti
     if not options.dask or run.dry_run:
         yield run
         return
+    from tfbundle.streaming.elsewhere import DEFAULT_NUM_WORKERS
+
     with _connect(options.dask) as client:
-        num_workers = _count_workers(client, options.dask)
+        num_workers = max(DEFAULT_NUM_WORKERS, _count_workers(client, options.dask))  # others may join them
         with client.get_executor() as executor:
             yield replace(run, executor=executor, jobs=num_workers)
 
 
-def _connect(address: str) -> Any:
+def _import_distributed() -> Any:
     try:
-        distributed: Any = import_module("distributed")
+        return import_module("distributed")
     except ImportError as error:
         raise UnsupportedError(f"--dask needs a package: pip install 'tfbundle[dask]' ({error})") from error
+
+
+def _connect(address: str) -> Any:
+    distributed = _import_distributed()
     for name in list(logging.root.manager.loggerDict):  # each has a level of its own
         if name.partition(".")[0] in ("distributed", "tornado"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it, we tell ourselves
     try:
         distributed.comm.resolve_address(address)  # which a client that has begun does not survive
         return distributed.Client(address, timeout=_PATIENCE_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
+    except (OSError, ValueError, distributed.TimeoutError) as error:
         raise ConnectionError(f"no Dask scheduler answers at {address}: {error}") from error
 
 
@@ -55,7 +61,7 @@ def _count_workers(client: Any, address: str) -> int:
     """Return how many steps the workers do at a time; all must have this package."""
     try:
         client.wait_for_workers(1, timeout=_PATIENCE_SECONDS)
-    except TimeoutError as error:
+    except _import_distributed().TimeoutError as error:
         raise ConnectionError(f"the Dask scheduler at {address} has no workers; dask worker starts one") from error
     for worker, version in client.run(installed_version, on_error="return").items():
         if version != tfbundle.__version__:

@@ -126,8 +126,6 @@ def _naming_machine() -> Iterator[None]:
         )
         raise OSError(errno.ENOENT, reason, error.filename) from error
     except OSError as error:
-        if isinstance(error, BundleError):
-            raise
         reason = f"{error.strerror or error}, on {socket.gethostname()}"
         raise OSError(error.errno, reason, error.filename) from error
 
