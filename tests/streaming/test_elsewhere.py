@@ -18,6 +18,7 @@ import pytest
 import tfbundle
 from tests.support.elsewhere import COORDINATOR, Elsewhere, call, machine
 from tests.support.handmade import HandmadeBundle, bundle_files, flip, floats, integers, strings
+from tests.support.requirements import tensorflow
 from tests.support.wire import bytes_field, varint_field
 from tfbundle import CastError, CastPolicy, ChecksumError, Layout, RunOptions, Selection, average, halve, merge, stats
 from tfbundle.storage.local_stage import LocalStagedFile
@@ -109,6 +110,20 @@ def test_merge_and_stats_have_it_too(bundle: HandmadeBundle, tmp_path: Path) -> 
     assert {name: value.tolist() for name, value in tfbundle.load(tmp_path / "merged").items()} == {
         name: value.tolist() for name, value in tfbundle.load(source).items()
     }
+
+
+def test_v1_checkpoint(tmp_path: Path) -> None:
+    """Workers read the copy that is made beside the target; one that only this machine can see is not for them."""
+    tf = tensorflow()
+    source = str(tmp_path / "source")
+    tf.raw_ops.SaveSlices(filename=source, tensor_names=["w"], shapes_and_slices=[""], data=[VALUES])
+    with Elsewhere() as executor:
+        assert stats(source, options=run_with(executor)).totals.elements == VALUES.size
+        assert not executor.tasks
+        halve(source, tmp_path / "half", options=run_with(executor))
+        assert len(executor.tasks) > 10
+    assert (tfbundle.load(tmp_path / "half")["w"] == VALUES.astype(np.float16)).all()
+    assert left_behind(tmp_path) == ["half.data-00000-of-00001", "half.index"]
 
 
 def test_average_has_one_worker(bundle: HandmadeBundle, tmp_path: Path) -> None:
