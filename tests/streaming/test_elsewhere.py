@@ -362,7 +362,10 @@ def test_executor_that_drops_its_tasks(bundle: HandmadeBundle, tmp_path: Path) -
             future.cancel()
             return future
 
-    with Dropping() as executor, pytest.raises(ChildProcessError, match=r"nothing was published: CancelledError\Z"):
+    with (
+        Dropping() as executor,
+        pytest.raises(ChildProcessError, match="nothing was published: CancelledError: it was shut down, or"),
+    ):
         halve(bundle.write(tmp_path / "source"), tmp_path / "half", options=run_with(executor))
     assert left_behind(tmp_path) == []
 

@@ -35,6 +35,7 @@ DEFAULT_NUM_WORKERS = 128
 
 _STEP_UNIT = 1 << 20
 _MOST_CHARACTERS = 300  # of what an executor says
+_WHY_CANCELLED = "it was shut down, or lost its scheduler"
 
 
 def run_steps_elsewhere(context: StepContext, plan: Plan, executor: Executor, num_workers: int | None) -> Results:
@@ -148,6 +149,6 @@ def _blaming_executor(results: Results) -> Results:
     except (BundleError, OSError, MemoryError):
         raise
     except Exception as error:
-        said = " ".join(str(error).split())[:_MOST_CHARACTERS]
-        what = f"{type(error).__name__}: {said}" if said else type(error).__name__
-        raise ChildProcessError(f"the executor did not do all steps, and nothing was published: {what}") from error
+        said = " ".join(str(error).split()).partition(". ")[0][:_MOST_CHARACTERS] or _WHY_CANCELLED
+        reason = f"the executor did not do all steps, and nothing was published: {type(error).__name__}: {said}"
+        raise ChildProcessError(reason) from error
