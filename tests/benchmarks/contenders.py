@@ -101,3 +101,16 @@ TF_LIST = Contender(
 
 HALF_CASTER, NUMPY_CAST = "HalfCaster", "astype"
 """The two in ``kernel``, which are no processes."""
+
+HALVE_STEP, COPY_STEP, SURVEY_STEP = "a step that halves", "a step that copies", "a step of stats --counts"
+READ_PART, CRC_PART, CAST_PART = "read", "crc32c", "cast to float16"
+WRITE_PART, READ_BACK_PART = "write", "read back and compare"
+"""Those in ``bytes``: whole steps, and their parts, of which the last two see half of the bytes when a step halves."""
+
+OPEN_INDEX, PLAN_ALL, CUT_STEPS = "open the index", "decide and plan", "cut into steps"
+ENTER_RESULTS, WRITE_INDEX = "enter results", "encode the index"
+"""Those in ``tensors``."""
+
+THREAD_TASK, PROCESS_TASK, DASK_TASK = "ThreadPoolExecutor", "ProcessPoolExecutor", "Dask"
+HERE_1, ON_1, ON_2 = "halve, --jobs 1", "halve, one Dask worker", "halve, two Dask workers"
+"""Those in ``workers``."""

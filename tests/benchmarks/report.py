@@ -11,7 +11,7 @@ from tests.benchmarks.limits import LIMITS, Limit
 from tests.benchmarks.scenarios import Scenario
 from tests.benchmarks.sizes import GIB, MIB
 
-_PER_SECOND = {"s": 1.0, "ms": 1e3, "ns": 1e9}
+_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _MISSING = "-"
 
 

@@ -11,6 +11,7 @@ from tests.benchmarks.contenders import (
     CP,
     HALVE_1,
     HALVE_2,
+    HALVE_STEP,
     HELP,
     IMPORT_HALVE,
     IMPORT_TFBUNDLE,
@@ -19,6 +20,8 @@ from tests.benchmarks.contenders import (
     LS,
     NOTHING,
     NUMPY_CAST,
+    ON_1,
+    PLAN_ALL,
     READER,
     TF_LIST,
     TF_LOAD,
@@ -44,6 +47,7 @@ class Scenario:
         rounds: how many at full scale.
         unit: of times in the report.
         module: runs all rounds itself in one process, and prints samples as JSON; then there are no ``runs``.
+        needs: a package without which ``module`` is left out.
     """
 
     name: str
@@ -53,6 +57,7 @@ class Scenario:
     rounds: int = 5
     unit: str = "s"
     module: str = ""
+    needs: str = ""
 
     @property
     def inputs(self) -> list[str]:
@@ -75,6 +80,17 @@ def _on(name: str, *contenders: Contender) -> tuple[tuple[str, Contender], ...]:
 
 SCENARIOS = (
     Scenario("kernel", "the cast alone, in one process", base=NUMPY_CAST, rounds=15, unit="ns", module="kernel"),
+    Scenario("bytes", "what is done to a byte", base=HALVE_STEP, rounds=15, unit="ns", module="byte_costs"),
+    Scenario("tensors", "what is done for a tensor", base=PLAN_ALL, rounds=9, unit="us", module="tensor_costs"),
+    Scenario(
+        "workers",
+        "what an executor takes for a task, and what two workers gain on one checkpoint",
+        base=ON_1,
+        rounds=9,
+        unit="ms",
+        module="worker_costs",
+        needs="distributed",
+    ),
     Scenario(
         "startup",
         "processes that hardly do anything",

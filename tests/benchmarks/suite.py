@@ -148,6 +148,8 @@ def run_suite(scenarios: Sequence[Scenario], options: Options, say: Say) -> Iter
 def run_scenario(scenario: Scenario, workshop: Workshop, say: Say) -> Outcome:
     """Run a scenario's rounds, or leave it out where the disk has no room."""
     rounds = workshop.options.rounds or scenario.rounds_at(workshop.options.scale)
+    if scenario.needs and not (workshop.options.optional and can_import(scenario.needs)):
+        return Outcome(skipped=[_missing_words(scenario.needs)])
     if scenario.module:
         return _run_alone(scenario.module, rounds, workshop)
     outcome = Outcome()
@@ -194,8 +196,12 @@ def _usable(scenario: Scenario, options: Options, outcome: Outcome) -> list[Run]
     """Return the runs whose modules are there; note which are not."""
     needed = {contender.needs for _, contender in scenario.runs if contender.needs}
     missing = {module for module in needed if not (options.optional and can_import(module))}
-    outcome.skipped += [f"whatever needs {module}, which cannot be imported" for module in sorted(missing)]
+    outcome.skipped += [_missing_words(module) for module in sorted(missing)]
     return [(name, contender) for name, contender in scenario.runs if contender.needs not in missing]
+
+
+def _missing_words(module: str) -> str:
+    return f"whatever needs {module}, which cannot be imported"
 
 
 @cache

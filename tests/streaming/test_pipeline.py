@@ -1,18 +1,15 @@
 from __future__ import annotations
 
 import pickle
-from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tfbundle
 from tests.support.handmade import (
     HandmadeBundle,
     HandmadeTensor,
@@ -23,20 +20,14 @@ from tests.support.handmade import (
     numpy_clamp,
     strings,
 )
+from tests.support.steps import prepare, to_plain
 from tests.support.tables import varint
 from tfbundle import CastPolicy, CastStats, RunOptions, Selection, halve
-from tfbundle.choosing.decisions import Decision, Decisions
 from tfbundle.errors import FormatError
-from tfbundle.storage.local import LocalStorage
 from tfbundle.streaming import pipeline, workspace
-from tfbundle.streaming.layout import Layout
-from tfbundle.streaming.pipeline import StepContext, StepResult, run_step
-from tfbundle.streaming.plan import Plan
+from tfbundle.streaming.pipeline import run_step
 from tfbundle.streaming.planning import plan_conversion
 from tfbundle.streaming.steps import iter_steps
-from tfbundle.streaming.workspace import Treatment
-
-Plain = tuple[list[list[list[int]]], list[tuple[list[int], list[CastStats]]]]
 
 AS_NUMPY = CastPolicy(on_overflow="inf")
 INTERESTING = (
@@ -185,35 +176,6 @@ def test_sums_over_tensors_and_windows(tmp_path: Path, monkeypatch: pytest.Monke
 # Steps on their own.
 
 
-def prepare(bundle: HandmadeBundle, folder: Path, step_nbytes: int = 1 << 20) -> tuple[StepContext, Plan]:
-    """Plan to cast a bundle, and make its empty target file."""
-    source = bundle.write(folder / "source")
-    with tfbundle.open(source) as reader:
-        decisions = Decisions.of(
-            Decision("cast", "test", 19) if info.dtype == "float32" else Decision("copy", "test")
-            for info in reader.entries.values()
-        )
-        plan = plan_conversion(
-            reader.index, [shard.nbytes for shard in reader.open_shards()], decisions, Layout(), step_nbytes=step_nbytes
-        )
-    target = folder / "target"
-    target.write_bytes(bytes(plan.shard_nbytes[0]))
-    return StepContext(LocalStorage(), (f"{source}.data-00000-of-00001",), (str(target),), Treatment("inf")), plan
-
-
-def run_all(context: StepContext, plan: Plan, executor: Executor | None) -> dict[int, Plain]:
-    steps = list(iter_steps(plan))
-    numbers = {id(step): number for number, step in enumerate(steps)}
-    results = pipeline.run_steps(context, steps, executor, 2)
-    return {numbers[id(step)]: to_plain(result) for step, result in results}
-
-
-def to_plain(result: StepResult) -> Plain:
-    """Return a result as lists, which compare."""
-    pieces = [[column.tolist() for column in piece] for piece in (*result.read, *result.written)]
-    return pieces, [(rows.tolist(), list(stats)) for rows, stats in result.stats]
-
-
 def test_steps_may_run_twice_in_any_order_and_elsewhere(tmp_path: Path) -> None:
     bundle = HandmadeBundle([strings("s", [b"abc"]), floats("w", np.arange(40)), integers("i", [1, 2, 3])])
     context, plan = prepare(bundle, tmp_path, 16)
@@ -225,32 +187,6 @@ def test_steps_may_run_twice_in_any_order_and_elsewhere(tmp_path: Path) -> None:
         assert to_plain(run_step(context, step)) == first
     expected = bundle.halved().files()[".data-00000-of-00001"]
     assert (tmp_path / "target").read_bytes() == expected
-
-
-def test_same_results_from_an_executor(tmp_path: Path) -> None:
-    context, plan = prepare(HandmadeBundle([floats("w", np.arange(100))]), tmp_path, 16)
-    alone = run_all(context, plan, None)
-    assert len(alone) == 25
-    with ThreadPoolExecutor(2) as executor:
-        assert run_all(context, plan, executor) == alone
-
-
-def test_few_steps_wait_at_a_time(tmp_path: Path) -> None:
-    context, plan = prepare(HandmadeBundle([floats("w", np.arange(100))]), tmp_path, 16)
-    submitted = 0
-
-    class Counting(ThreadPoolExecutor):
-        def submit(self, *arguments: Any, **named: Any) -> Any:
-            nonlocal submitted
-            submitted += 1
-            return super().submit(*arguments, **named)
-
-    with Counting(1) as executor:
-        results = pipeline.run_steps(context, iter_steps(plan), executor, 1)
-        next(results)
-        assert submitted <= 3
-        results.close()  # type: ignore[attr-defined]
-    assert submitted <= 3
 
 
 def test_shard_that_became_shorter(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from tfbundle.choosing.decisions import Action, Decision, Decisions
 from tfbundle.errors import FormatError, TruncatedError
 from tfbundle.format.entries import BIG, LITTLE, BundleEntry, BundleHeader
 from tfbundle.format.index import BundleIndex
+from tfbundle.streaming import steps
 from tfbundle.streaming.layout import Layout
 from tfbundle.streaming.plan import Plan
 from tfbundle.streaming.planning import plan_conversion
-from tfbundle.streaming.steps import Step, iter_steps
+from tfbundle.streaming.steps import AnyStep, Step, iter_steps
 
 Placement = tuple[int, int, int, int]
 """dtype, elements (bytes of a string payload), shard, gap before."""
@@ -58,8 +59,19 @@ def entries_of(plan: Plan) -> list[BundleEntry]:
     return [plan.index[name] for name in plan.index]
 
 
-@given(st.lists(PLACEMENTS, max_size=12), st.lists(ACTIONS, min_size=1, max_size=5), st.integers(1, 20))
-def test_steps_cover_every_byte_once(placements: list[Placement], actions: list[Action], step: int) -> None:
+ROWS_OF_A_STEP = st.sampled_from([1, 2, 5, 1 << 14])
+
+
+def cut_into_steps(plan: Plan, most_rows: int) -> list[AnyStep]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steps, "_MOST_ROWS", most_rows)
+        return list(iter_steps(plan))
+
+
+@given(st.lists(PLACEMENTS, max_size=12), st.lists(ACTIONS, min_size=1, max_size=5), st.integers(1, 20), ROWS_OF_A_STEP)
+def test_steps_cover_every_byte_once(
+    placements: list[Placement], actions: list[Action], step: int, most_rows: int
+) -> None:
     index, shard_nbytes = make_index(placements)
     decisions = decisions_for(index, actions)
     plan = plan_conversion(index, shard_nbytes, decisions, step_nbytes=16 * step)
@@ -67,7 +79,7 @@ def test_steps_cover_every_byte_once(placements: list[Placement], actions: list[
 
     read: dict[int, list[int]] = defaultdict(list)
     written: dict[int, list[int]] = defaultdict(list)
-    for work in iter_steps(plan):
+    for work in cut_into_steps(plan, most_rows):
         assert isinstance(work, Step)
         assert work.runs
         for run in work.runs:
@@ -93,14 +105,17 @@ def test_steps_cover_every_byte_once(placements: list[Placement], actions: list[
     assert plan.source_nbytes == sum(sources[row].size for row in kept)
 
 
-@given(st.lists(PLACEMENTS, max_size=12), st.lists(ACTIONS, min_size=1, max_size=5), st.integers(1, 20))
-def test_steps_are_small_and_in_order(placements: list[Placement], actions: list[Action], step: int) -> None:
+@given(st.lists(PLACEMENTS, max_size=12), st.lists(ACTIONS, min_size=1, max_size=5), st.integers(1, 20), ROWS_OF_A_STEP)
+def test_steps_are_small_and_in_order(
+    placements: list[Placement], actions: list[Action], step: int, most_rows: int
+) -> None:
     index, shard_nbytes = make_index(placements)
     plan = plan_conversion(index, shard_nbytes, decisions_for(index, actions), step_nbytes=16 * step)
     sources = entries_of(plan)
     place = (-1, -1)
-    for work in iter_steps(plan):
+    for work in cut_into_steps(plan, most_rows):
         assert isinstance(work, Step)
+        assert sum(len(run.rows) for run in work.runs) <= most_rows
         assert work.nbytes <= 16 * step or len(work.runs) == 1
         for run in work.runs:
             assert run.nbytes <= 16 * step or sources[int(run.rows[0])].dtype == STRING

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are thr
 SMALL_STEPS = """
 import functools, os, signal, sys, time
 import tfbundle.conversion.request as conversion
-import tfbundle.streaming.pipeline as pipeline
+import tfbundle.streaming.run as run
 from tfbundle.cli import main
 conversion.plan_conversion = functools.partial(conversion.plan_conversion, step_nbytes=64)
 command = ["halve", sys.argv[1], sys.argv[2], "--jobs", sys.argv[3], "--quiet"]
@@ -135,7 +135,7 @@ def test_worker_that_is_killed(bundle: HandmadeBundle, tmp_path: Path) -> None:
     script = """
 def die(context, step):
     os.kill(os.getpid(), signal.SIGKILL)
-pipeline.run_step = die
+run.run_step = die
 sys.exit(main(command))
 """
     status, output, errors = finish(start(script, bundle.write(tmp_path / "source"), tmp_path / "half", "2"))
@@ -146,11 +146,11 @@ sys.exit(main(command))
 
 
 SLOW = """
-do_step = pipeline.run_step
+do_step = run.run_step
 def slow(context, step):
     time.sleep(0.05)
     return do_step(context, step)
-pipeline.run_step = slow
+run.run_step = slow
 import tfbundle.streaming.workers as workers
 fork = workers._fork_processes
 def fork_and_tell(number):

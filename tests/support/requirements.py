@@ -1,11 +1,13 @@
 """What some tests need and not every machine has: TensorFlow, the corpus of checkpoints, a browser, ways to do harm.
 
 Where it is missing the test is skipped, visibly; with ``TFBUNDLE_REQUIRE_TENSORFLOW=1``, ``TFBUNDLE_REQUIRE_CORPUS=1``,
-``TFBUNDLE_REQUIRE_BROWSER=1`` or ``TFBUNDLE_REQUIRE_FAULTS=1`` in the environment it fails.
+``TFBUNDLE_REQUIRE_BROWSER=1``, ``TFBUNDLE_REQUIRE_FAULTS=1`` or ``TFBUNDLE_REQUIRE_CLUSTERS=1`` in the environment it
+fails.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -94,6 +96,21 @@ def needs_tracing() -> None:
     needs_programs("strace")
     if subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False).returncode:
         _miss("FAULTS", "strace may not trace processes here")
+
+
+def needs_cluster(module: str) -> None:
+    """Go on where the package for a kind of cluster is installed."""
+    if importlib.util.find_spec(module) is None:
+        _miss("CLUSTERS", f"{module} is not installed")
+
+
+def mpiexec() -> str:
+    """Return the path of MPI's launcher; its Python package can be imported, too."""
+    needs_cluster("mpi4py")
+    found = shutil.which("mpiexec", path=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]))
+    if found is None:
+        _miss("CLUSTERS", "mpiexec is not on the path")
+    return found
 
 
 def missing_fault(reason: str) -> NoReturn:

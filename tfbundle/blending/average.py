@@ -113,6 +113,8 @@ def average(
     if integers not in get_args(Integers):
         raise ValueError(f"integers is {integers!r}, expected one of {get_args(Integers)}")
     paths = list(sources) if last is None else _list_newest(sources, last, storage)
+    if options.executor is not None:
+        raise ValueError("a mean is taken by a single worker; leave out the executor")
     if len(paths) < 2:
         raise ValueError("a mean needs at least two checkpoints; --last N takes the newest of a directory")
     with ExitStack() as stack:

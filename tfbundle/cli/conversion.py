@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tfbundle.cli.cluster import on_cluster
 from tfbundle.cli.naming import add_naming_options, read_naming
 from tfbundle.cli.options import add_layout_options, add_report_options, add_run_options, read_layout, read_run_options
 from tfbundle.cli.report import check_place, tell
@@ -43,14 +44,15 @@ def convert(verb: Callable[..., CastReport], options: argparse.Namespace) -> int
             "--dry-run reads no payload, so that --measure has nothing to measure; tfbundle stats measures"
         )
     check_place(options)
-    report = verb(
-        options.source,
-        options.target,
-        policy=read_policy(options),
-        selection=read_selection(options),
-        naming=read_naming(options),
-        layout=read_layout(options),
-        options=read_run_options(options),
-    )
+    with on_cluster(read_run_options(options), options) as run_options:
+        report = verb(
+            options.source,
+            options.target,
+            policy=read_policy(options),
+            selection=read_selection(options),
+            naming=read_naming(options),
+            layout=read_layout(options),
+            options=run_options,
+        )
     tell(report, options)
     return 0

@@ -28,7 +28,7 @@ _DRY_RUN = "say what would be done; read no payload, write nothing"
 
 def add_run_options(parser: Any, dry_run: str = _DRY_RUN) -> None:
     """Add the options that say how a conversion runs; ``dry_run`` is the help of that option."""
-    add_jobs_option(parser)
+    add_worker_options(parser)
     add_write_options(parser, dry_run)
 
 
@@ -38,10 +38,18 @@ def add_write_options(parser: Any, dry_run: str = _DRY_RUN) -> None:
     parser.add_argument("--dry-run", action="store_true", help=dry_run)
 
 
-def add_jobs_option(parser: Any) -> None:
-    """Add the option for the number of workers."""
-    parser.add_argument(
+def add_worker_options(parser: Any) -> None:
+    """Add the options that say who does the work."""
+    workers = parser.add_mutually_exclusive_group()
+    workers.add_argument(
         "--jobs", metavar="N", type=int, help="number of workers (default: one for each core, 8 at most)"
+    )
+    workers.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        type=parse_given,
+        help="let the workers of a Dask cluster do the work: ADDRESS is that of its scheduler, such as "
+        "tcp://10.0.0.1:8786; all of them find SRC and DST under the same paths",
     )
 
 

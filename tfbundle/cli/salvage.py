@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from tfbundle.cli.cluster import on_cluster
 from tfbundle.cli.options import add_layout_options, add_output_options, add_run_options, read_layout, read_run_options
 from tfbundle.cli.output import escape, format_nbytes, plural, print_json
 from tfbundle.cli.status import DAMAGED, DONE
@@ -52,7 +53,8 @@ def run(options: argparse.Namespace) -> int:
     """Salvage, and print the report."""
     from tfbundle.conversion.salvage import salvage
 
-    report = salvage(options.source, options.target, layout=read_layout(options), options=read_run_options(options))
+    with on_cluster(read_run_options(options), options) as run_options:
+        report = salvage(options.source, options.target, layout=read_layout(options), options=run_options)
     if options.json:
         print_json(report.to_dict())
     elif not options.quiet:

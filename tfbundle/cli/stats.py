@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from tfbundle.cli.options import add_jobs_option, add_report_options, read_progress
+from tfbundle.cli.cluster import on_cluster
+from tfbundle.cli.options import add_report_options, add_worker_options, read_progress
 from tfbundle.cli.report import check_place, tell
 from tfbundle.cli.selection import PATTERN_HELP, add_selection_options, read_selection
 from tfbundle.cli.treatment import add_rule_option, add_target_options, read_policy
@@ -38,7 +39,7 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     which = parser.add_argument_group("which tensors")
     add_selection_options(which)
     add_rule_option(which)
-    add_jobs_option(parser)
+    add_worker_options(parser)
     output = parser.add_argument_group("output")
     output.add_argument("--counts", action="store_true", help="count only, which takes less time; measure no errors")
     add_report_options(output)
@@ -51,11 +52,10 @@ def run(options: argparse.Namespace) -> int:
     from tfbundle.streaming.run import RunOptions
 
     check_place(options)
-    report = stats(
-        options.source,
-        policy=read_policy(options),
-        selection=read_selection(options),
-        options=RunOptions(jobs=options.jobs, measure=not options.counts, progress=read_progress(options)),
-    )
+    run_options = RunOptions(jobs=options.jobs, measure=not options.counts, progress=read_progress(options))
+    with on_cluster(run_options, options) as run_options:
+        report = stats(
+            options.source, policy=read_policy(options), selection=read_selection(options), options=run_options
+        )
     tell(report, options)
     return 0

@@ -63,7 +63,10 @@ def stats(
     request = Request(policy, selection, Naming(), Layout("keep"))
     with open_bundle(source, storage=storage) as bundle, ExitStack() as stack:
         try:
-            scratch = stack.enter_context(tempfile.TemporaryDirectory()) if bundle.is_v1 else ""
+            scratch = ""
+            if bundle.is_v1:
+                scratch = stack.enter_context(tempfile.TemporaryDirectory())
+                options = replace(options, executor=None)  # whose workers may not see what is made there
             readable = stack.enter_context(readable_bundle(bundle, os.path.join(scratch, "v1")))
             plan = request.plan(readable)
             found = survey(

@@ -48,7 +48,10 @@ class StagedFile(Protocol):
         """Set the size and, where the storage can, claim the space now."""
 
     def write_at(self, offset: int, data: Buffer) -> None:
-        """Write all of ``data``; pieces may come in any order, from several threads."""
+        """Write all of ``data``; pieces may come in any order, from several threads, processes and machines."""
+
+    def sync(self) -> None:
+        """Make what was written durable, and seen from every machine."""
 
     def close(self) -> None:
         """Release the file; harmless when repeated."""
@@ -103,7 +106,14 @@ class Storage(Protocol):
         """
 
     def open_staged(self, path: str) -> StagedFile:
-        """Open a staged file again, by its temporary path."""
+        """Open a staged file again, by its temporary path; never make one.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+
+    def absolute(self, path: str) -> str:
+        """Return the path by which a worker elsewhere opens the same file."""
 
     def is_in_use(self, path: str) -> bool:
         """Tell whether somebody still writes the files that were staged with the one at ``path``, the first of them."""

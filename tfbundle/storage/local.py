@@ -90,6 +90,10 @@ class LocalStorage:
         """Open a staged file again for writing."""
         return LocalStagedFile(path)
 
+    def absolute(self, path: str) -> str:
+        """Return a path that does not depend on the working directory."""
+        return os.path.abspath(path)
+
     def is_in_use(self, path: str) -> bool:
         """Tell whether a process still writes the files that were staged with the one at ``path``."""
         return is_in_use(path)

@@ -20,5 +20,8 @@ class Nowhere:
     def write_at(self, offset: int, data: Buffer) -> None:
         """Do nothing."""
 
+    def sync(self) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Do nothing."""

@@ -7,9 +7,9 @@ small tensors cost little more than a large one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +25,11 @@ from tfbundle.sstable.checksum import crc32c
 from tfbundle.storage.base import ReadableFile, StagedFile, Storage
 from tfbundle.storage.buffers import WINDOW_NBYTES
 from tfbundle.storage.nowhere import Nowhere
+from tfbundle.streaming.blocks import Edge
 from tfbundle.streaming.join import Join, iter_windows
 from tfbundle.streaming.plan import Rows
-from tfbundle.streaming.steps import AnyStep, Run, Structure, Transform, Write
+from tfbundle.streaming.steps import AnyStep, Run, Structure, Transform, Write, source_shards
 from tfbundle.streaming.workspace import Treatment, Workspace, swap_bytes, workspace
-
-if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
 
 
 class Pieces(NamedTuple):
@@ -57,11 +55,13 @@ class StepResult(NamedTuple):
         read: the pieces that were read.
         written: the pieces that were written.
         stats: rows that were cast, and what the cast did to the numbers of each.
+        edges: bytes of the target shard that are left to the coordinator.
     """
 
     read: list[Pieces]
     written: list[Pieces]
     stats: list[tuple[Rows, StatsTable]]
+    edges: tuple[Edge, ...] = ()
 
 
 class StepContext(NamedTuple):
@@ -69,48 +69,20 @@ class StepContext(NamedTuple):
 
     Attributes:
         storage: where both bundles are.
-        sources: path of each source shard.
-        targets: temporary path of each target shard; none where only the numbers are wanted.
+        sources: path of each source shard, by its number.
+        targets: temporary path of each target shard, by its number; none where only the numbers are wanted.
         treatment: how to cast.
     """
 
     storage: Storage
-    sources: tuple[str, ...]
-    targets: tuple[str, ...]
+    sources: Mapping[int, str]
+    targets: Mapping[int, str]
     treatment: Treatment
 
-
-def run_steps(
-    context: StepContext, steps: Iterable[AnyStep], executor: Executor | None, num_workers: int
-) -> Iterator[tuple[AnyStep, StepResult]]:
-    """Do all steps of a plan and yield their results as they come.
-
-    Args:
-        context: where the files are.
-        steps: what to do.
-        executor: does the steps; None to do them here, one after the other. Whoever shuts it down forgets those
-            that have not begun.
-        num_workers: how many steps to keep waiting at a time, twice over.
-    """
-    if executor is None:
-        for step in steps:
-            yield step, run_step(context, step)
-        return
-    waiting: dict[Future[StepResult], AnyStep] = {}
-    for step in steps:
-        waiting[executor.submit(run_step, context, step)] = step
-        if len(waiting) >= 2 * num_workers:
-            yield from _collect(waiting)
-    while waiting:
-        yield from _collect(waiting)
-
-
-def _collect(waiting: dict[Future[StepResult], AnyStep]) -> Iterator[tuple[AnyStep, StepResult]]:
-    from concurrent.futures import FIRST_COMPLETED, wait
-
-    done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-    for future in done:
-        yield waiting.pop(future), future.result()
+    def narrow(self, step: AnyStep) -> StepContext:
+        """Return what one step needs to know: with every step, thousands of paths would travel otherwise."""
+        targets = {step.target_shard: self.targets[step.target_shard]} if self.targets else {}
+        return self._replace(sources={shard: self.sources[shard] for shard in source_shards(step)}, targets=targets)
 
 
 def run_step(context: StepContext, step: AnyStep) -> StepResult:
@@ -120,17 +92,22 @@ def run_step(context: StepContext, step: AnyStep) -> StepResult:
         FormatError: the source is too short, or a string payload is malformed.
         OSError: reading or writing failed.
     """
-    with closing(_open_target(context, step.target_shard)) as target, ExitStack() as stack:
+    with closing(open_target(context, step.target_shard)) as target:
+        return run_step_into(target, context, step)
 
-        def open_source(shard_id: int) -> ReadableFile:
-            return stack.enter_context(closing(context.storage.open(context.sources[shard_id])))
 
+def run_step_into(target: StagedFile, context: StepContext, step: AnyStep) -> StepResult:
+    """Do one step; its target shard is open."""
+    with ExitStack() as stack:
+        sources = {
+            shard: stack.enter_context(closing(context.storage.open(context.sources[shard])))
+            for shard in source_shards(step)
+        }
         if isinstance(step, Join):
-            shards = sorted({source.shard_id for source in step.sources})
-            return _join({shard: open_source(shard) for shard in shards}, target, step, workspace(context.treatment))
+            return _join(sources, target, step, workspace(context.treatment))
         if isinstance(step, Write):
             return _write(target, step)
-        source = open_source(step.source_shard)
+        source = sources[step.source_shard]
         result = StepResult([], [], [])
         for run in step.runs:
             if run.transform.structure is None:
@@ -140,7 +117,8 @@ def run_step(context: StepContext, step: AnyStep) -> StepResult:
         return result
 
 
-def _open_target(context: StepContext, shard_id: int) -> StagedFile:
+def open_target(context: StepContext, shard_id: int) -> StagedFile:
+    """Open a target shard, as far as there are any."""
     return context.storage.open_staged(context.targets[shard_id]) if context.targets else Nowhere()
 
 

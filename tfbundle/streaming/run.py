@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tfbundle.bundle.publish import publish_bundle, stage_shards
 from tfbundle.bundle.target import IfExists
 from tfbundle.casting.policy import OnOverflow
 from tfbundle.casting.stats import StatsTable
 from tfbundle.storage.base import ReadableFile, Storage, staging
+from tfbundle.streaming.dispatch import Results, run_steps
 from tfbundle.streaming.ledger import Ledger
-from tfbundle.streaming.pipeline import StepContext, run_steps
+from tfbundle.streaming.pipeline import StepContext, run_step
 from tfbundle.streaming.plan import Plan
 from tfbundle.streaming.progress import NoProgress, Progress
 from tfbundle.streaming.steps import iter_steps
 from tfbundle.streaming.workers import choose_num_workers, hired_workers
 from tfbundle.streaming.workspace import Treatment
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 
 @dataclass(frozen=True)
@@ -26,10 +32,15 @@ class RunOptions:
     Attributes:
         if_exists: ``"error"`` refuses a target that is there; ``"replace"`` puts the new bundle in its place.
         jobs: number of workers; the output does not depend on it. None for one for each core, up to eight. They are
-            forked processes where that is safe, else threads; a small checkpoint has one in any case.
+            forked processes where that is safe, else threads; a small checkpoint has one in any case. With an
+            executor, how many workers that has, as far as it is known.
         dry_run: decide and plan only; nothing is written and no payload is read.
         measure: measure errors and distributions, too, not only counts; it takes two or three times as long.
         progress: is told how far the run has come.
+        executor: does the work instead of workers of our own: any ``concurrent.futures.Executor``, such as that of a
+            ``dask.distributed.Client`` or of ``mpi4py``. Its workers have this package, of the same version, and
+            find source and target under the same absolute paths. It is not shut down. A worker that is lost
+            does no harm where the executor does its steps again.
 
     Raises:
         ValueError: fewer than one job.
@@ -44,6 +55,7 @@ class RunOptions:
     dry_run: bool = False
     measure: bool = False
     progress: Progress = field(default_factory=NoProgress)
+    executor: Executor | None = None
 
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:
@@ -80,10 +92,8 @@ def carry_out(
         files = stage_shards(stage, storage, prefix, plan.shard_nbytes)
         for file in files:
             file.close()  # whoever writes opens it; there may be thousands
-        targets = tuple(file.path for file in files)
-        context = StepContext(
-            storage, tuple(source.path for source in sources), targets, Treatment(on_overflow, options.measure)
-        )
+        targets = {shard: file.path for shard, file in enumerate(files)}
+        context = StepContext(storage, _paths(sources), targets, Treatment(on_overflow, options.measure))
         ledger = _run(context, plan, sources, options)
         ledger.check_overflow(on_overflow)
         publish_bundle(stage, storage, prefix, plan.header, ledger.iter_index_rows(), options.if_exists)
@@ -98,20 +108,21 @@ def survey(
     Raises:
         ChecksumError, FormatError: a source is damaged, or changed meanwhile.
     """
-    context = StepContext(
-        storage, tuple(source.path for source in sources), (), Treatment(on_overflow, options.measure)
-    )
+    context = StepContext(storage, _paths(sources), {}, Treatment(on_overflow, options.measure))
     return _run(context, plan, sources, options).stats
+
+
+def _paths(files: Sequence[ReadableFile]) -> dict[int, str]:
+    return {number: file.path for number, file in enumerate(files)}
 
 
 def _run(context: StepContext, plan: Plan, sources: Sequence[ReadableFile], options: RunOptions) -> Ledger:
     ledger = Ledger(plan, [source.path for source in sources])
-    progress, nbytes = options.progress, plan.source_nbytes
-    num_workers = choose_num_workers(options.jobs, nbytes, plan.step_nbytes)
-    with hired_workers(num_workers) as executor:
-        progress.start(nbytes)
+    progress = options.progress
+    with _doing_steps(context, plan, options) as results:
+        progress.start(plan.source_nbytes)
         try:
-            for step, result in run_steps(context, iter_steps(plan), executor, num_workers):
+            for step, result in results:
                 ledger.enter(result)
                 progress.advance(step.nbytes)
             ledger.check_complete()
@@ -120,3 +131,20 @@ def _run(context: StepContext, plan: Plan, sources: Sequence[ReadableFile], opti
     for source in sources:
         source.check_unchanged()
     return ledger
+
+
+@contextmanager
+def _doing_steps(context: StepContext, plan: Plan, options: RunOptions) -> Iterator[Results]:
+    """Give the results of all steps; when the block is left, nobody does any more."""
+    if options.executor is not None:
+        from tfbundle.streaming.elsewhere import run_steps_elsewhere
+
+        with closing(run_steps_elsewhere(context, plan, options.executor, options.jobs)) as results:
+            yield results
+        return
+    num_workers = choose_num_workers(options.jobs, plan.source_nbytes, plan.step_nbytes)
+    with (
+        hired_workers(num_workers) as executor,
+        closing(run_steps(run_step, context, iter_steps(plan), executor, num_workers)) as results,
+    ):
+        yield results

@@ -21,6 +21,7 @@ from tfbundle.streaming.join import Join, JoinSource, plan_row_ranges, reaches
 from tfbundle.streaming.plan import Plan, Rows
 
 _STRUCTURE_SWAP = 4  # of the integers within a string payload
+_MOST_ROWS = 1 << 14  # of a step, which travels to its worker, and comes back with what it found of each
 
 
 class Structure(NamedTuple):
@@ -118,6 +119,18 @@ class Write(NamedTuple):
 AnyStep = Step | Join | Write
 
 
+def source_shards(step: AnyStep) -> list[int]:
+    """Return the numbers of the source shards that a step reads, ascending.
+
+    Example:
+        >>> source_shards(Step(3, 0, ()))
+        [3]
+    """
+    if isinstance(step, Join):
+        return sorted({source.shard_id for source in step.sources})
+    return [step.source_shard] if isinstance(step, Step) else []
+
+
 def iter_steps(plan: Plan) -> Iterator[AnyStep]:
     """Yield the work of a plan: together, steps write every payload byte of the target once."""
     order = plan.targets.order
@@ -180,21 +193,31 @@ def _structure(plan: Plan, row: int) -> Structure:
 def _pack_runs(runs: Iterator[_PlacedRun], step_nbytes: int) -> Iterator[Step]:
     """Gather runs of the same shards until a step is full; cut those that are larger than a step."""
     pending: list[Run] = []
-    shards, filled = (0, 0), 0
+    shards, filled, num_rows = (0, 0), 0, 0
     for here, whole in runs:
         for run in _split(whole, step_nbytes):
-            if pending and (here != shards or filled + run.nbytes > step_nbytes):
+            is_full = filled + run.nbytes > step_nbytes or num_rows + len(run.rows) > _MOST_ROWS
+            if pending and (here != shards or is_full):
                 yield Step(*shards, tuple(pending))
-                pending, filled = [], 0
+                pending, filled, num_rows = [], 0, 0
             pending.append(run)
             shards = here
             filled += run.nbytes
+            num_rows += len(run.rows)
     if pending:
         yield Step(*shards, tuple(pending))
 
 
 def _split(run: Run, nbytes: int) -> Iterator[Run]:
-    """Cut a run into pieces of that many source bytes; one whose checksum is not that of its bytes stays whole."""
+    """Cut a run into pieces that fit a step; one whose checksum is not that of its bytes stays whole."""
+    starts = np.cumsum(run.sizes) - run.sizes
+    for first in range(0, len(run.rows), _MOST_ROWS):
+        few = slice(first, first + _MOST_ROWS)
+        yield from _split_bytes(_part(run, few, run.sizes[few], int(starts[first])), nbytes)
+
+
+def _split_bytes(run: Run, nbytes: int) -> Iterator[Run]:
+    """Cut a run into pieces of that many source bytes."""
     total = run.nbytes
     if total <= nbytes or run.transform.structure is not None:
         yield run
@@ -204,8 +227,13 @@ def _split(run: Run, nbytes: int) -> Iterator[Run]:
         end = min(start + nbytes, total)
         first, last = int(np.searchsorted(ends, start, "right")), int(np.searchsorted(ends, end)) + 1
         bounds = np.clip(np.concatenate([[start], ends[first:last]]), start, end)
-        target_offset = run.target_offset + run.transform.resize(start)
-        yield Run(run.rows[first:last], np.diff(bounds), run.source_offset + start, target_offset, run.transform)
+        yield _part(run, slice(first, last), np.diff(bounds), start)
+
+
+def _part(run: Run, rows: slice, sizes: NDArray[np.int64], start: int) -> Run:
+    """Return so many bytes of some rows of a run, which begin so many bytes after it."""
+    target_offset = run.target_offset + run.transform.resize(start)
+    return Run(run.rows[rows], sizes, run.source_offset + start, target_offset, run.transform)
 
 
 def _iter_joins(plan: Plan, row: int) -> Iterator[Join]:
