@@ -5,13 +5,13 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleWriter:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 
 from tfbundle.bundle.target import IfExists, check_room
 from tfbundle.format.entries import BundleHeader
 from tfbundle.format.index import encode_index_rows
 from tfbundle.format.naming import data_filename, index_filename, strip_data_suffix
+from tfbundle.storage import paths
 from tfbundle.storage.base import Stage, StagedFile, Storage
 
 
@@ -22,6 +22,7 @@ def stage_shards(stage: Stage, storage: Storage, prefix: str, shard_nbytes: Sequ
         OSError: there is not enough room for all of them.
     """
     check_room(prefix, sum(shard_nbytes), storage)
+    stage.foresee(index_filename(prefix))
     files = []
     for shard, nbytes in enumerate(shard_nbytes):
         files.append(stage.create(data_filename(prefix, shard, len(shard_nbytes))))
@@ -108,13 +109,13 @@ def remove_stale_shards(prefix: str, num_shards: int, storage: Storage) -> None:
     Raises:
         OSError: not all of them could be removed.
     """
-    directory, base = os.path.split(prefix)
-    current = {os.path.basename(data_filename(prefix, shard, num_shards)) for shard in range(num_shards)}
+    directory, base = paths.split(prefix)
+    current = {paths.basename(data_filename(prefix, shard, num_shards)) for shard in range(num_shards)}
     failed: OSError | None = None
     for name in storage.list_directory(directory):
         if strip_data_suffix(name) == base and name not in current:
             try:
-                storage.remove(os.path.join(directory, name))
+                storage.remove(paths.join(directory, name))
             except OSError as error:
                 failed = failed or error
     if failed:

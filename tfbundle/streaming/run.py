@@ -10,6 +10,7 @@ from tfbundle.bundle.target import IfExists
 from tfbundle.casting.policy import OnOverflow
 from tfbundle.casting.stats import StatsTable
 from tfbundle.storage.base import ReadableFile, Storage, staging
+from tfbundle.storage.paths import is_url
 from tfbundle.streaming.ledger import Ledger
 from tfbundle.streaming.pipeline import StepContext, run_steps
 from tfbundle.streaming.plan import Plan
@@ -107,7 +108,8 @@ def survey(
 def _run(context: StepContext, plan: Plan, sources: Sequence[ReadableFile], options: RunOptions) -> Ledger:
     ledger = Ledger(plan, [source.path for source in sources])
     progress, nbytes = options.progress, plan.source_nbytes
-    num_workers = choose_num_workers(options.jobs, nbytes, plan.step_nbytes)
+    jobs = 1 if any(map(is_url, context.targets)) else options.jobs  # an upload goes from first to last byte
+    num_workers = choose_num_workers(jobs, nbytes, plan.step_nbytes)
     with hired_workers(num_workers) as executor:
         progress.start(nbytes)
         try:
