@@ -88,7 +88,7 @@ def to_the_end(function: Callable[[], None]) -> None:
         while not future.done():
             try:
                 wait([future])
-            except KeyboardInterrupt as found:
+            except KeyboardInterrupt as found:  # noqa: PERF203 - goes on waiting
                 interrupt = found
     future.result()
     if interrupt is not None:

@@ -27,6 +27,7 @@ MAX_GAP_NBYTES = 256 << 10
 _HELD_NBYTES = 3 * PIECE_NBYTES  # in pieces of one file that were not read to their end
 _MOST_NBYTES = 8 * PIECE_NBYTES  # in pieces of all files, beyond which they become small
 _LEAST_PIECE_NBYTES = 1 << 20
+_MOST_HELD = 32  # pieces of one file
 _MOST_EXTENTS = 10_000  # that are kept in mind
 
 Fetch = Callable[[int, int], bytes]
@@ -130,6 +131,22 @@ class RemoteFile:
             self._release()
 
 
+class _Piece:
+    """Bytes that were fetched together; small ones are kept, since whoever reads an index comes back to them.
+
+    Attributes:
+        rest: how many of them were not read yet.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.rest = len(data)
+
+    @property
+    def is_large(self) -> bool:
+        return len(self.data) > _LEAST_PIECE_NBYTES
+
+
 class _Pieces:
     """What was fetched and not read yet. Not thread-safe."""
 
@@ -139,7 +156,7 @@ class _Pieces:
         self._ahead = ahead
         self._starts: list[int] = []  # of the extents that are expected, disjoint and in order
         self._ends: list[int] = []
-        self._held: OrderedDict[int, bytes] = OrderedDict()  # by their first bytes
+        self._held: OrderedDict[int, _Piece] = OrderedDict()  # by their first bytes
         self._coming: tuple[int, int, Future[bytes]] | None = None
         self._executor: ThreadPoolExecutor | None = None
 
@@ -155,17 +172,20 @@ class _Pieces:
 
     def get(self, offset: int, nbytes: int) -> memoryview:
         """Return up to so many bytes, at least one."""
-        for start, data in reversed(self._held.items()):
-            if start <= offset < start + len(data):
-                piece = memoryview(data)[offset - start : offset - start + nbytes]
-                if offset + len(piece) == start + len(data):
-                    self._drop(start)  # read to its end
-                return piece
+        for start, held in reversed(self._held.items()):
+            if start <= offset < start + len(held.data):
+                return self._read(start, held, offset, nbytes)
         start, end = self._plan(offset, nbytes)
-        data = self._take(start, end)
-        if offset + nbytes < start + len(data):
-            self._hold(start, data)
-        return memoryview(data)[offset - start : offset - start + nbytes]
+        piece = _Piece(self._take(start, end))
+        self._hold(start, piece)
+        return self._read(start, piece, offset, nbytes)
+
+    def _read(self, start: int, piece: _Piece, offset: int, nbytes: int) -> memoryview:
+        found = memoryview(piece.data)[offset - start : offset - start + nbytes]
+        piece.rest -= len(found)
+        if piece.is_large and piece.rest <= 0:
+            self._drop(start)
+        return found
 
     def _plan(self, offset: int, nbytes: int) -> tuple[int, int]:
         """Return which bytes to ask for; what is expected of them is expected no more."""
@@ -182,7 +202,8 @@ class _Pieces:
 
     def _piece_nbytes(self) -> int:
         """Return how much to ask for: less where many extents are read at once, so that none is fetched twice."""
-        return max(_LEAST_PIECE_NBYTES, min(self._budget.piece_nbytes, _HELD_NBYTES // (len(self._held) + 1)))
+        num_large = sum(piece.is_large for piece in self._held.values())
+        return max(_LEAST_PIECE_NBYTES, min(self._budget.piece_nbytes, _HELD_NBYTES // (num_large + 1)))
 
     def _take(self, start: int, end: int) -> bytes:
         """Fetch bytes, or wait for them where they are on their way; and let those after them come."""
@@ -199,7 +220,9 @@ class _Pieces:
 
     def _fetch_next(self, offset: int) -> None:
         at = bisect.bisect_right(self._starts, offset) - 1
-        if not self._ahead or self._held or self._coming is not None or at < 0 or offset != self._starts[at]:
+        if not self._ahead or self._coming is not None or at < 0 or offset != self._starts[at]:
+            return
+        if any(piece.is_large for piece in self._held.values()):  # several extents are read at once
             return
         start, end = self._plan(offset, 0)
         if self._executor is None:
@@ -209,15 +232,20 @@ class _Pieces:
         self._budget.nbytes += end - start
         self._coming = start, end, self._executor.submit(self._fetch, start, end)
 
-    def _hold(self, start: int, data: bytes) -> None:
+    def _hold(self, start: int, piece: _Piece) -> None:
         self._drop(start)
-        self._held[start] = data
-        self._budget.nbytes += len(data)
-        while len(self._held) > 1 and sum(map(len, self._held.values())) > _HELD_NBYTES + PIECE_NBYTES:
+        self._held[start] = piece
+        self._budget.nbytes += len(piece.data)
+        while len(self._held) > 1 and self._is_too_much():
             self._drop(next(iter(self._held)))
 
+    def _is_too_much(self) -> bool:
+        nbytes = sum(len(piece.data) for piece in self._held.values())
+        return nbytes > _HELD_NBYTES + PIECE_NBYTES or len(self._held) > _MOST_HELD
+
     def _drop(self, start: int) -> None:
-        self._budget.nbytes -= len(self._held.pop(start, b""))
+        if start in self._held:
+            self._budget.nbytes -= len(self._held.pop(start).data)
 
     def close(self) -> None:
         self._starts, self._ends = [], []

@@ -150,7 +150,7 @@ class RemoteStagedFile:
 
     def _open_upload(self) -> Any:
         filesystem, name = self._storage.filesystem(self.path), self._storage.name_of(self.path)
-        part_nbytes = max(PART_NBYTES, -(-self._nbytes // _MOST_PARTS))
+        part_nbytes = max(PART_NBYTES, -(-self._nbytes // _MOST_PARTS // len(_ZEROS)) * len(_ZEROS))
         return filesystem.open(name, "wb", block_size=part_nbytes, autocommit=False)
 
     def finish(self) -> None:
@@ -180,11 +180,18 @@ class RemoteStagedFile:
         if _can_hold_back(self._upload):
             self._call(self._upload.commit)
         self._upload = None
+        self._check_size()
+
+    def _check_size(self) -> None:
         if (found := self._storage.nbytes_at(self.path)) != self._end:
             self._complain(f"it has {found} bytes, {self._end} were written")
 
     def _check_content(self, data: bytes) -> None:
-        found = self._storage.call(self.path, lambda filesystem, name: filesystem.cat_file(name))
+        if not data:
+            self._check_size()
+            return
+        end = len(data) + 1  # one byte more than there should be
+        found = self._storage.call(self.path, lambda filesystem, name: filesystem.cat_file(name, start=0, end=end))
         if found != data:
             self._complain("reading it again gives something else")
 
@@ -200,8 +207,9 @@ class RemoteStagedFile:
             with contextlib.suppress(OSError, BundleNotFoundError):
                 self._call(upload.discard)
             if not _can_hold_back(upload):
-                upload.closed = True  # or it would be completed when it is forgotten
                 self.is_visible = True
+                with contextlib.suppress(AttributeError):  # of a file that is never closed
+                    upload.closed = True  # or it would be completed when it is forgotten
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return call_once(lambda: function(*arguments), self.path, hide=self._storage.hide)
