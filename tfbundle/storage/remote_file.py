@@ -27,6 +27,7 @@ MAX_GAP_NBYTES = 256 << 10
 _HELD_NBYTES = 3 * PIECE_NBYTES  # in pieces of one file that were not read to their end
 _MOST_NBYTES = 8 * PIECE_NBYTES  # in pieces of all files, beyond which they become small
 _LEAST_PIECE_NBYTES = 1 << 20
+_MOST_AHEAD = 2  # threads
 _MOST_HELD = 32  # pieces of one file
 _MOST_EXTENTS = 10_000  # that are kept in mind
 
@@ -49,10 +50,24 @@ class Look(NamedTuple):
 
 
 class Budget:
-    """How much is held of all files together. Thread-safe enough: a little too much does no harm."""
+    """How much is held of all files together, and who fetches ahead for them all.
+
+    These threads are few and stay: each thread that ever held large pieces would leave some of the process's memory
+    in pieces of its own. Thread-safe enough: a little too much does no harm.
+    """
 
     def __init__(self) -> None:
         self.nbytes = 0
+        self._executor: ThreadPoolExecutor | None = None
+
+    @property
+    def executor(self) -> ThreadPoolExecutor:
+        """Who fetches pieces in the background."""
+        if self._executor is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._executor = ThreadPoolExecutor(_MOST_AHEAD, "tfbundle-ahead")
+        return self._executor
 
     @property
     def piece_nbytes(self) -> int:
@@ -158,7 +173,6 @@ class _Pieces:
         self._ends: list[int] = []
         self._held: OrderedDict[int, _Piece] = OrderedDict()  # by their first bytes
         self._coming: tuple[int, int, Future[bytes]] | None = None
-        self._executor: ThreadPoolExecutor | None = None
 
     def expect(self, extents: Iterable[tuple[int, int]]) -> None:
         known = [*zip(self._starts, self._ends, strict=True)] if len(self._starts) < _MOST_EXTENTS else []
@@ -225,12 +239,8 @@ class _Pieces:
         if any(piece.is_large for piece in self._held.values()):  # several extents are read at once
             return
         start, end = self._plan(offset, 0)
-        if self._executor is None:
-            from concurrent.futures import ThreadPoolExecutor
-
-            self._executor = ThreadPoolExecutor(1, "tfbundle-ahead")
         self._budget.nbytes += end - start
-        self._coming = start, end, self._executor.submit(self._fetch, start, end)
+        self._coming = start, end, self._budget.executor.submit(self._fetch, start, end)
 
     def _hold(self, start: int, piece: _Piece) -> None:
         self._drop(start)
@@ -253,7 +263,5 @@ class _Pieces:
             self._drop(start)
         if self._coming is not None:
             self._budget.nbytes -= self._coming[1] - self._coming[0]
+            self._coming[2].cancel()
             self._coming = None
-        if self._executor is not None:
-            self._executor.shutdown(cancel_futures=True)
-            self._executor = None
