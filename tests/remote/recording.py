@@ -13,7 +13,9 @@ from typing import Any
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 CONTROL = "/_control"
-_SLOW_DOWN = b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>'
+_SLOW_DOWN = (
+    b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>'
+)
 _BROKEN = b'<?xml version="1.0"?><Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>'
 _DENIED = b'<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>'
 _ANSWERS = {
@@ -28,7 +30,7 @@ class Recorder:
 
     A fault is a dictionary: ``method`` and ``contains`` choose requests, ``skip`` leaves out the first of them, ``times``
     says how many it concerns; ``do`` is a status, ``"cut"`` for a response that ends too early, ``"kill"`` for SIGKILL to
-    process ``pid`` before the request is carried out, ``"kill after"`` for afterwards.
+    process ``pid`` before the request is carried out, ``"kill after"`` for afterwards, ``"term"`` for SIGTERM meanwhile.
     """
 
     def __init__(self, application: Application) -> None:
@@ -61,6 +63,9 @@ class Recorder:
             return [body if entry["method"] != "HEAD" else b""]
         if do == "slow":
             time.sleep(0.5)
+        if do == "term":
+            os.kill(fault["pid"], signal.SIGTERM)
+            time.sleep(0.2)
         body = self._application(environ, start_response)
         if do == "kill after":
             list(body)

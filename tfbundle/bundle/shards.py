@@ -83,13 +83,16 @@ class Shards:
             )
 
     def present(self) -> list[int]:
-        """Return the numbers of the shards that are there: an index may speak of far more."""
+        """Return the numbers of the shards that are there: an index may speak of far more.
+
+        Where the directory may not be listed, those that are open.
+        """
         if not self._storage.can_list(self.prefix):
             return [shard for shard in range(self.num_shards) if self._storage.exists(self.path(shard))]
         directory, base = paths.split(self.prefix)
         names = map(parse_data_filename, self._storage.list_directory(directory))
         mine = (name for name in names if name and (name.prefix, name.num_shards) == (base, self.num_shards))
-        return sorted(name.shard_id for name in mine)
+        return sorted({*(name.shard_id for name in mine), *self._files})
 
     def _describe_others(self) -> str:
         """Say which data files there are; looked up once, since very many rows may lie in those that are missing."""

@@ -97,6 +97,7 @@ def to_the_end(function: Callable[[], None]) -> None:
 
 def translate(error: Exception, path: str, hide: Callable[[str], str] = str) -> Exception:
     """Return the error that this package raises for one of a file system: one line, with the path, no credentials."""
+    error = _unwrap(error)
     if isinstance(error, (MemoryError, NotImplementedError)) and not isinstance(error, OSError):
         return error if isinstance(error, MemoryError) else OSError(errno.ENOTSUP, _describe(error, hide), path)
     status = _status(error)
@@ -113,17 +114,17 @@ def translate(error: Exception, path: str, hide: Callable[[str], str] = str) -> 
 
 def _describe(error: Exception, hide: Callable[[str], str]) -> str:
     """Return what an error says, in one line without credentials."""
-    cause = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ is not None else error
-    said = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     lines = said.strip().splitlines()
     text = mask_credentials(hide(lines[0].strip() if lines else ""))[:_MOST_CHARACTERS]
     status = _status(error)
-    name = f"status {status}" if status else type(cause).__name__
+    name = f"status {status}" if status else type(error).__name__
     return f"{name}: {text}" if text else name
 
 
 def _may_pass(error: Exception) -> bool:
     """Tell whether trying again may help: the server is busy, or the connection broke off."""
+    error = _unwrap(error)
     status = _status(error)
     if status is not None:
         return status in _BUSY_STATUSES
@@ -133,24 +134,41 @@ def _may_pass(error: Exception) -> bool:
         return True
     if isinstance(error, OSError) and error.errno in _BUSY_ERRNOS:
         return True
+    return _is_broken_off(error)
+
+
+def _is_broken_off(error: BaseException) -> bool:
     return any(_BROKEN_OFF.search(kind.__name__) for kind in type(error).__mro__)
 
 
+def _unwrap(error: Exception) -> Exception:
+    """Return what is behind an error: fsspec says of every server that does not answer that the file is missing."""
+    cause = error.__cause__
+    is_hidden = isinstance(error, FileNotFoundError) and isinstance(cause, Exception) and _is_broken_off(cause)
+    return cause if is_hidden and isinstance(cause, Exception) else error
+
+
 def _status(error: BaseException) -> int | None:
-    """Return the status of HTTP that an error, or what caused it, tells of."""
+    """Return the status of HTTP that an error, or what caused it, tells of; none where the connection broke off."""
+    if _is_broken_off(error):
+        return None
     for each in _causes(error):
-        response = getattr(each, "response", None)
-        metadata = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
-        candidates = (
-            getattr(each, "status", None),
-            getattr(each, "code", None),
-            getattr(response, "status_code", None),
-            metadata.get("HTTPStatusCode"),
-        )
-        for found in candidates:
+        for found in _iter_statuses(each):
             if isinstance(found, (int, str)) and str(found).isdecimal() and 400 <= int(found) < 600:
                 return int(found)
     return None
+
+
+def _iter_statuses(error: BaseException) -> Iterator[object]:
+    """Yield what may be a status: of aiohttp, requests, botocore, and the packages of other services."""
+    yield getattr(error, "status", None)
+    response = getattr(error, "response", None)
+    yield getattr(response, "status_code", None)
+    if isinstance(response, dict):
+        yield response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    yield getattr(error, "status_code", None)
+    if not hasattr(error, "status"):  # aiohttp warns of the other name for it
+        yield getattr(error, "code", None)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -305,8 +305,8 @@ class RemoteStage:
                 file.commit()
         self._last = last
         self._files[last].commit()
-        clean_up()
         self._forget()
+        clean_up()
 
     def discard(self) -> None:
         """Give up what is not published; remove what is visible, unless a bundle may need it."""
