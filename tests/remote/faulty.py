@@ -106,7 +106,7 @@ class Upload(AbstractBufferedFile):  # type: ignore[misc]
 
     def commit(self) -> None:
         FaultyFileSystem.request("complete", self.path)
-        super(FaultyFileSystem, self.fs).open(self.path, "wb", data=b"".join(self.parts), whole=True)
+        MemoryFileSystem.open(self.fs, self.path, "wb", data=b"".join(self.parts), whole=True)
         FaultyFileSystem.uploads.discard(self.path)
         FaultyFileSystem.done("complete", self.path)
 

@@ -13,24 +13,26 @@ from typing import Any
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 CONTROL = "/_control"
-_SLOW_DOWN = (
-    b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>'
-)
-_BROKEN = b'<?xml version="1.0"?><Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>'
-_DENIED = b'<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>'
+
+
+def _error(code: str, message: str) -> bytes:
+    return f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'.encode()
+
+
 _ANSWERS = {
-    "503": ("503 Slow Down", _SLOW_DOWN),
-    "500": ("500 Internal Server Error", _BROKEN),
-    "403": ("403 Forbidden", _DENIED),
+    "503": ("503 Slow Down", _error("SlowDown", "Please reduce your request rate.")),
+    "500": ("500 Internal Server Error", _error("InternalError", "We encountered an internal error.")),
+    "403": ("403 Forbidden", _error("AccessDenied", "Access Denied")),
 }
 
 
 class Recorder:
     """Logs requests of an application and lets some of them fail.
 
-    A fault is a dictionary: ``method`` and ``contains`` choose requests, ``skip`` leaves out the first of them, ``times``
-    says how many it concerns; ``do`` is a status, ``"cut"`` for a response that ends too early, ``"kill"`` for SIGKILL to
-    process ``pid`` before the request is carried out, ``"kill after"`` for afterwards, ``"term"`` for SIGTERM meanwhile.
+    A fault is a dictionary: ``method`` and ``contains`` choose requests, ``skip`` leaves out the first of them,
+    ``times`` says how many it concerns; ``do`` is a status, ``"cut"`` for a response that ends too early, ``"slow"``,
+    ``"kill"`` for SIGKILL to process ``pid`` before the request is carried out, ``"kill after"`` for afterwards,
+    ``"term"`` for SIGTERM meanwhile.
     """
 
     def __init__(self, application: Application) -> None:
@@ -58,9 +60,9 @@ class Recorder:
             return self._kill(fault, environ, start_response)
         if do in _ANSWERS:
             _drain(environ)
-            status, body = _ANSWERS[do]
-            start_response(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
-            return [body if entry["method"] != "HEAD" else b""]
+            status, text = _ANSWERS[do]
+            start_response(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(text)))])
+            return [text if entry["method"] != "HEAD" else b""]
         if do == "slow":
             time.sleep(0.5)
         if do == "term":

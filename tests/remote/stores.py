@@ -70,7 +70,7 @@ class ObjectStore:
             region_name="us-east-1",
         )
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         """Return the names of all objects."""
         return sorted(each["Key"] for each in self.client().list_objects_v2(Bucket=BUCKET).get("Contents", []))
 
@@ -88,7 +88,7 @@ class ObjectStore:
         client = self.client()
         for each in client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []):
             client.abort_multipart_upload(Bucket=BUCKET, Key=each["Key"], UploadId=each["UploadId"])
-        for key in self.keys():
+        for key in self.names():
             client.delete_object(Bucket=BUCKET, Key=key)
         self.reset()
 

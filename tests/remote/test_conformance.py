@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ class StorageConformance:
         return Anywhere()
 
     @pytest.fixture
-    def root(self) -> Iterator[str]:
+    def root(self) -> Any:
         """An empty directory."""
         raise NotImplementedError
 
@@ -208,7 +208,11 @@ class StorageConformance:
         assert self._read(pickle.loads(pickle.dumps(storage)), path) == CONTENT
 
     def test_bundles(self, root: str, tmp_path: Path) -> None:
-        tensors = {"w": np.arange(3_000, dtype=np.float32), "s": np.array([b"a", b"bc"], object), "i": np.int64(5)}
+        tensors: dict[str, Any] = {
+            "w": np.arange(3_000, dtype=np.float32),
+            "s": np.array([b"a", b"bc"], object),
+            "i": np.int64(5),
+        }
         prefix = paths.join(root, "model.ckpt-1")
         tfbundle.save(prefix, tensors)
         assert tfbundle.verify(prefix).ok
@@ -228,19 +232,19 @@ class StorageConformance:
 
 class TestLocal(StorageConformance):
     @pytest.fixture
-    def root(self, tmp_path: Path) -> Iterator[str]:
-        yield str(tmp_path / "root")
+    def root(self, tmp_path: Path) -> str:
+        return str(tmp_path / "root")
 
 
 class TestFileUrl(StorageConformance):
     @pytest.fixture
-    def root(self, tmp_path: Path) -> Iterator[str]:
-        yield Anywhere().admit(f"file://{tmp_path}/root")
+    def root(self, tmp_path: Path) -> str:
+        return Anywhere().admit(f"file://{tmp_path}/root")
 
 
 class TestMemory(StorageConformance):
     @pytest.fixture
-    def root(self, tmp_path: Path) -> Iterator[str]:
+    def root(self, tmp_path: Path) -> Any:
         import fsspec
 
         yield f"memory://{tmp_path.name}"
@@ -251,16 +255,16 @@ class TestUploads(StorageConformance):
     """An object store in this process; files are uploaded in parts."""
 
     @pytest.fixture
-    def root(self, faulty: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    def root(self, faulty: object, monkeypatch: pytest.MonkeyPatch) -> str:
         from tfbundle.storage import remote_stage
 
         monkeypatch.setattr(remote_stage, "WHOLE_NBYTES", 100)
         monkeypatch.setattr(remote_stage, "PART_NBYTES", 1000)
-        yield "faulty://root"
+        return "faulty://root"
 
 
 class TestS3(StorageConformance):
     @pytest.fixture
-    def root(self, store: ObjectStore) -> Iterator[str]:
+    def root(self, store: ObjectStore) -> Any:
         yield f"s3://{BUCKET}/root"
         assert store.uploads() == []

@@ -1,4 +1,4 @@
-"""Every checkpoint of the corpus, read from elsewhere: the same values as TensorFlow read, the same files made of it."""
+"""Every checkpoint of the corpus, read from elsewhere: the values that TensorFlow read, and the same half."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Every request of a conversion fails once, or every one from then on: what is left is the old bundle, the new, or none."""
+"""Every request fails once, or each from then on: what is left is the old bundle, the new one, or none."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.remote.faulty import FaultyFileSystem
 from tfbundle.storage import remote_calls, remote_stage
 
 URL = "faulty://folder"
+ANEW = tfbundle.RunOptions()
 FORCE = tfbundle.RunOptions(if_exists="replace")
 
 
@@ -56,7 +58,7 @@ def _fail(error: Exception, at: int, *, for_ever: bool) -> Callable[[int, str, s
     return before
 
 
-def _halve(options: tfbundle.RunOptions = tfbundle.RunOptions()) -> None:
+def _halve(options: tfbundle.RunOptions) -> None:
     tfbundle.halve(f"{URL}/source", f"{URL}/target", options=options)
 
 
@@ -93,7 +95,7 @@ def test_every_request_fails(error: Exception, for_ever: bool, force: bool, expe
         try:
             _halve(options)
         except OSError as caught:
-            assert caught.filename and str(caught.filename).startswith(URL), at
+            assert str(caught.filename).startswith(URL), at
             assert not isinstance(caught, tfbundle.BundleExistsError), at
             is_done = False
         else:
@@ -117,31 +119,27 @@ def test_answers_that_are_lost(expected: dict[str, bytes]) -> None:
         _remove_target()
         FaultyFileSystem.reset()
         FaultyFileSystem.after = _fail(PermissionError(13, "Permission denied"), at, for_ever=False)
-        try:
-            _halve()
-        except OSError:
-            pass
+        with contextlib.suppress(OSError):
+            _halve(ANEW)
         FaultyFileSystem.reset()
         found = _found()
         assert found in ({}, expected), at
 
 
-@pytest.mark.parametrize("verb", ["merge", "average", "salvage", "set", "set in place", "save"])
+SOURCE, TARGET = f"{URL}/source", f"{URL}/target"
+VERBS: dict[str, Callable[[], object]] = {
+    "merge": lambda: tfbundle.merge([f"{URL}/one", f"{URL}/two"], TARGET),
+    "average": lambda: tfbundle.average([SOURCE, SOURCE + ".index"], TARGET),
+    "salvage": lambda: tfbundle.salvage(SOURCE, TARGET),
+    "set": lambda: tfbundle.replace_tensor(SOURCE, "a/step", np.int64(1), output=TARGET),
+    "set in place": lambda: tfbundle.replace_tensor(TARGET, "a/step", np.int64(1)),
+    "save": lambda: tfbundle.save(TARGET, {"w": np.arange(3_000.0)}),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_other_verbs_leave_no_half_bundle(verb: str, expected: dict[str, bytes]) -> None:
-    def run() -> None:
-        source, target = f"{URL}/source", f"{URL}/target"
-        if verb == "merge":
-            tfbundle.merge([f"{URL}/one", f"{URL}/two"], target)
-        elif verb == "average":
-            tfbundle.average([source, source + ".index"], target)
-        elif verb == "salvage":
-            tfbundle.salvage(source, target)
-        elif verb == "set":
-            tfbundle.replace_tensor(source, "a/step", np.int64(1), output=target)
-        elif verb == "set in place":
-            tfbundle.replace_tensor(target, "a/step", np.int64(1))
-        else:
-            tfbundle.save(target, {"w": np.arange(3_000.0)})
+    run = VERBS[verb]
 
     def prepare() -> dict[str, bytes]:
         FaultyFileSystem.reset()
@@ -159,10 +157,8 @@ def test_other_verbs_leave_no_half_bundle(verb: str, expected: dict[str, bytes])
     for at in range(1, num_requests + 1):
         prepare()
         FaultyFileSystem.reset(_fail(PermissionError(13, "Permission denied"), at, for_ever=False))
-        try:
+        with contextlib.suppress(OSError):
             run()
-        except OSError:
-            pass
         FaultyFileSystem.reset()
         found = _found()
         if "index" in found:
@@ -184,7 +180,7 @@ def test_nobody_else_can_write_meanwhile_and_stay_unnoticed(expected: dict[str, 
 
     FaultyFileSystem.reset(before)
     with pytest.raises(tfbundle.BundleExistsError, match="appeared while its replacement was written"):
-        _halve()
+        _halve(ANEW)
     FaultyFileSystem.reset()
     assert list(tfbundle.load(f"{URL}/target")) == ["theirs"]
 
@@ -200,7 +196,7 @@ def test_source_that_changes_meanwhile(expected: dict[str, bytes]) -> None:
 
     FaultyFileSystem.reset(before)
     with pytest.raises(tfbundle.FormatError, match="changed while it was read"):
-        _halve()
+        _halve(ANEW)
     FaultyFileSystem.reset()
     assert _found() == {}
     assert FaultyFileSystem.uploads == set()

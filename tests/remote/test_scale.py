@@ -65,9 +65,7 @@ def test_halving_from_bucket_to_bucket(nbytes: int, tmp_path: Path) -> None:
     files = 5  # two to read, two to write, and the checkpoint file
     moved = sum(each.received + each.sent for each in requests)
     payload = [each for each in requests if ".data-" in each.path]
-    print(
-        f"{nbytes // MIB} MiB: {len(requests)} requests, {len(payload)} of them for payload, {moved / MIB:.1f} MiB moved; "
-    )
+    print(f"{nbytes // MIB} MiB: {len(requests)} requests, {len(payload)} for payload, {moved / MIB:.1f} MiB moved")
     print(f"peak {peak} MiB, {before} MiB of it before the first byte")
     assert len(payload) <= (nbytes + nbytes // 2) / (8 * MIB) + 2 * 2
     if nbytes > 256 * MIB:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tfbundle.cli import main
 from tfbundle.storage import remote_calls
 from tfbundle.storage import web as web_storage
 
-TENSORS = {
+TENSORS: dict[str, Any] = {
     "a/kernel": np.arange(30_000, dtype=np.float32).reshape(300, 100),
     "b/kernel": np.ones(20_000, np.float32),
     "names": np.array([b"x", b"yz"], object),

@@ -24,11 +24,11 @@ PIECE_NBYTES = 16 << 20
 MAX_GAP_NBYTES = 256 << 10
 """So many bytes that nobody wants are fetched rather than asking twice."""
 
-_HELD_NBYTES = 3 * PIECE_NBYTES  # in pieces of one file that were not read to their end
+_HELD_NBYTES = 4 * PIECE_NBYTES  # in large pieces of one file that were not read to their end
 _MOST_NBYTES = 8 * PIECE_NBYTES  # in pieces of all files, beyond which they become small
 _LEAST_PIECE_NBYTES = 1 << 20
 _MOST_AHEAD = 2  # threads
-_MOST_HELD = 32  # pieces of one file
+_MOST_HELD = 64  # pieces of one file, however small
 _MOST_EXTENTS = 10_000  # that are kept in mind
 
 Fetch = Callable[[int, int], bytes]
@@ -216,8 +216,7 @@ class _Pieces:
 
     def _piece_nbytes(self) -> int:
         """Return how much to ask for: less where many extents are read at once, so that none is fetched twice."""
-        num_large = sum(piece.is_large for piece in self._held.values())
-        return max(_LEAST_PIECE_NBYTES, min(self._budget.piece_nbytes, _HELD_NBYTES // (num_large + 1)))
+        return max(_LEAST_PIECE_NBYTES, min(self._budget.piece_nbytes, (_HELD_NBYTES - self._large_nbytes) // 2))
 
     def _take(self, start: int, end: int) -> bytes:
         """Fetch bytes, or wait for them where they are on their way; and let those after them come."""
@@ -247,11 +246,15 @@ class _Pieces:
         self._held[start] = piece
         self._budget.nbytes += len(piece.data)
         while len(self._held) > 1 and self._is_too_much():
-            self._drop(next(iter(self._held)))
+            done = (start for start, held in self._held.items() if held.rest <= 0)
+            self._drop(next(done, next(iter(self._held))))
 
     def _is_too_much(self) -> bool:
-        nbytes = sum(len(piece.data) for piece in self._held.values())
-        return nbytes > _HELD_NBYTES + PIECE_NBYTES or len(self._held) > _MOST_HELD
+        return self._large_nbytes > _HELD_NBYTES or len(self._held) > _MOST_HELD
+
+    @property
+    def _large_nbytes(self) -> int:
+        return sum(len(piece.data) for piece in self._held.values() if piece.is_large)
 
     def _drop(self, start: int) -> None:
         if start in self._held:
