@@ -20,6 +20,7 @@ at hand raises without one; the ``bundle`` layer adds it with ``add_path``.
 from __future__ import annotations
 
 import errno
+import re
 from typing import TypeVar
 
 _Error = TypeVar("_Error", bound="FormatError")
@@ -48,11 +49,27 @@ def _escape_char(char: str) -> str:
     return ascii(char)[1:-1]
 
 
+_PASSWORD = re.compile(r"(?<=://)[^/\s@'\"]*:[^/\s@'\"]*@")
+_QUERY = re.compile(r"(://[^\s?'\"]*\?)[^\s'\"?]*=[^\s'\"]*")
+
+
+def mask_credentials(text: str) -> str:
+    """Return text in which URLs have neither passwords nor what follows a question mark.
+
+    Example:
+        >>> mask_credentials("https://me:secret@host/a.index?token=1: no such file")
+        'https://host/a.index?*** no such file'
+    """
+    if "://" not in text:
+        return text
+    return _QUERY.sub(r"\1***", _PASSWORD.sub("", text))
+
+
 class BundleError(Exception):
     """Base of all errors about bundles."""
 
     def __str__(self) -> str:
-        return escape(self.describe())
+        return escape(mask_credentials(self.describe()))
 
     def describe(self) -> str:
         """Return the one-line message: what, where, expected against found, what to do."""

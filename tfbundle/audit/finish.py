@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,8 +13,9 @@ from tfbundle.bundle.opening import open_bundle, read_index
 from tfbundle.bundle.publish import remove_stale_shards
 from tfbundle.errors import BundleError, BundleNotFoundError, FormatError
 from tfbundle.format.naming import INDEX_SUFFIX, index_filename, strip_data_suffix
+from tfbundle.storage import paths
+from tfbundle.storage.anywhere import Anywhere
 from tfbundle.storage.base import Storage
-from tfbundle.storage.local import LocalStorage
 from tfbundle.storage.overlay import overlay
 from tfbundle.storage.temporary import parse_temporary
 
@@ -63,8 +63,8 @@ def finish(path: PathLike, /) -> FinishReport:
         >>> tfbundle.finish(prefix).published
         False
     """
-    storage = LocalStorage()
-    prefix = _find_prefix(os.fspath(path), storage)
+    storage = Anywhere()
+    prefix = _find_prefix(storage.admit(path), storage)
     leftovers = find_leftovers(prefix, storage)
     abandoned = [leftover for leftover in leftovers if not leftover.is_in_use]
     published = not storage.exists(index_filename(prefix)) and _publish_one(prefix, abandoned, storage)
@@ -81,7 +81,7 @@ def _find_prefix(path: str, storage: Storage) -> str:
     temporaries = filter(None, map(parse_temporary, storage.list_directory(path)))
     found = {strip_data_suffix(each.path) or each.path.removesuffix(INDEX_SUFFIX) for each in temporaries}
     if len(found) == 1:
-        return os.path.join(path, *found)
+        return paths.join(path, *found)
     if found:
         raise BundleNotFoundError(f"unfinished files of several bundles; give one of {', '.join(sorted(found))}", path)
     with open_bundle(path, storage=storage) as bundle:
@@ -122,10 +122,10 @@ def _find_problem(prefix: str, staged: dict[str, str], storage: Storage) -> str:
 
 
 def _remove_useless(prefix: str, leftovers: Iterable[Leftover], storage: Storage) -> list[str]:
-    with storage.publishing_in(os.path.dirname(prefix)):  # nobody's data files are on their way to their places
+    with storage.publishing_in(paths.dirname(prefix)):  # nobody's data files are on their way to their places
         num_shards = read_index(prefix, storage).header.num_shards
-        paths = [path for leftover in leftovers for path in leftover.paths if storage.exists(path)]
-        paths += find_strays(prefix, num_shards, storage)
-        for path in paths:
+        useless = [path for leftover in leftovers for path in leftover.paths if storage.exists(path)]
+        useless += find_strays(prefix, num_shards, storage)
+        for path in useless:
             storage.remove(path)
-    return sorted(paths)
+    return sorted(useless)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -26,8 +25,9 @@ from tfbundle.format.entries import LITTLE
 from tfbundle.format.index import BundleIndex
 from tfbundle.format.naming import key_to_name
 from tfbundle.format.state import STATE_FILENAME
+from tfbundle.storage import paths
+from tfbundle.storage.anywhere import Anywhere
 from tfbundle.storage.base import Storage, staging
-from tfbundle.storage.local import LocalStorage
 from tfbundle.streaming.layout import Layout
 from tfbundle.streaming.run import RunOptions
 
@@ -109,16 +109,17 @@ def average(
         >>> tfbundle.load(folder + "/mean")["w"].item()
         1.5
     """
-    storage = LocalStorage()
+    storage = Anywhere()
     if integers not in get_args(Integers):
         raise ValueError(f"integers is {integers!r}, expected one of {get_args(Integers)}")
-    paths = list(sources) if last is None else _list_newest(sources, last, storage)
+    storage.check_writable(storage.admit(target))
+    places = list(sources) if last is None else _list_newest(sources, last, storage)
     if options.executor is not None:
         raise ValueError("a mean is taken by a single worker; leave out the executor")
-    if len(paths) < 2:
+    if len(places) < 2:
         raise ValueError("a mean needs at least two checkpoints; --last N takes the newest of a directory")
     with ExitStack() as stack:
-        bundles = [stack.enter_context(open_bundle(path, storage=storage)) for path in paths]
+        bundles = [stack.enter_context(open_bundle(path, storage=storage)) for path in places]
         prefix = target_prefix(target, bundles[-1].prefix, storage)
         for bundle in bundles:
             check_not_same(bundle, prefix, storage)
@@ -155,9 +156,9 @@ def _list_newest(sources: Sequence[PathLike], count: int, storage: Storage) -> l
     """Return the prefixes of a directory's newest checkpoints, oldest first."""
     if len(sources) != 1:
         raise ValueError(f"--last takes one directory with a 'checkpoint' file, not {len(sources)} checkpoints")
-    path = os.fspath(sources[0])
-    is_file = os.path.basename(path) == STATE_FILENAME and not storage.is_directory(path)
-    directory = os.path.dirname(path) if is_file else path
+    path = storage.admit(sources[0])
+    is_file = paths.basename(path) == STATE_FILENAME and not storage.is_directory(path)
+    directory = paths.dirname(path) if is_file else path
     return newest_prefixes(directory, max(count, 1), storage)
 
 

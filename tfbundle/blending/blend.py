@@ -82,6 +82,8 @@ class Blend:
         Raises:
             FormatError: a payload is damaged.
         """
+        for lane in self._lanes:
+            lane.expect(~self._is_mean)
         for start, end in self._iter_runs(self._is_number & ~self._is_mean):
             for window in iter_windows(start, self._size[start:end]):
                 self._write(window, self._read_alike(window))
@@ -95,6 +97,8 @@ class Blend:
         Raises:
             FormatError: a payload is damaged.
         """
+        for lane in self._lanes:
+            lane.expect(self._is_mean)
         for start, end in self._iter_runs(self._is_mean):
             mean = Mean(dtype_name(int(self._last.dtype[start])))
             for window in iter_windows(start, self._size[start:end]):

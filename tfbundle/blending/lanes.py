@@ -79,6 +79,12 @@ class Lane:
         self._byteorder = bundle.index.header.byteorder
         self._buffer = aligned_buffer()
 
+    def expect(self, wanted: NDArray[np.bool_]) -> None:
+        """Prepare for reading some rows, told by position."""
+        for shard in np.unique(self.shard_id[wanted]).tolist():
+            here = wanted & (self.shard_id == shard)
+            self._files[shard].expect(zip(self._offset[here], self.size[here], strict=True))
+
     def read(self, window: Window) -> Bytes:
         """Read a window of numbers; what is returned is valid until the next call."""
         positions = slice(window.first, window.first + len(window.bounds) - 1)

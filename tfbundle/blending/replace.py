@@ -27,9 +27,9 @@ from tfbundle.format.entries import BIG, MAX_NUM_SHARDS, encode_entry
 from tfbundle.format.index import BundleIndex
 from tfbundle.format.naming import OBJECT_GRAPH_KEY, data_filename, index_filename, key_to_name, name_to_key
 from tfbundle.sstable.checksum import crc32c
+from tfbundle.storage.anywhere import Anywhere
 from tfbundle.storage.base import ReadableFile, Stage, Storage, staging
 from tfbundle.storage.buffers import WINDOW_NBYTES
-from tfbundle.storage.local import LocalStorage
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,11 @@ def replace_tensor(
         >>> tfbundle.load(prefix)["step"].item()
         0
     """
-    storage = LocalStorage()
+    storage = Anywhere()
     unknown = set(allow) - set(get_args(Allow))
     if unknown:
         raise ValueError(f"allow has {sorted(unknown)}, expected some of {get_args(Allow)}")
+    storage.check_writable(storage.admit(path if output is None else output))
     with open_bundle(path, storage=storage) as bundle:
         key = name_to_key(_find_name(bundle, name, allow))
         old = bundle.entry(key_to_name(key)) if key in bundle.index else None

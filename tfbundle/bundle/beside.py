@@ -12,14 +12,15 @@ from tfbundle.bundle.state_file import read_state
 from tfbundle.errors import BundleError
 from tfbundle.format.naming import META_SUFFIX
 from tfbundle.format.state import STATE_FILENAME, add_checkpoint, format_state
+from tfbundle.storage import paths
 from tfbundle.storage.base import Storage, staging
 
 
 def surroundings_notes(prefix: str, storage: Storage) -> list[str]:
     """Name the graphs beside a bundle, which describe its variables as they were."""
-    graphs = [prefix + META_SUFFIX, os.path.join(os.path.dirname(prefix), os.pardir, SAVED_MODEL_FILENAME)]
+    graphs = [prefix + META_SUFFIX, paths.join(paths.parent(paths.dirname(prefix)), SAVED_MODEL_FILENAME)]
     return [
-        f"the graph {os.path.normpath(graph)} has the dtypes of before and is not copied"
+        f"the graph {paths.normalize(graph)} has the dtypes of before and is not copied"
         for graph in graphs
         if _is_there(graph, storage)
     ]
@@ -54,10 +55,10 @@ def record_checkpoint(source_prefixes: Iterable[str], target_prefix: str, storag
     Returns:
         A note that says so; or that a file which is there could not be understood or replaced, and was left alone.
     """
-    directory, base = os.path.split(target_prefix)
-    if os.path.realpath(directory) in {os.path.realpath(os.path.dirname(prefix)) for prefix in source_prefixes}:
+    directory, base = paths.split(target_prefix)
+    if paths.resolve(directory) in {paths.resolve(paths.dirname(prefix)) for prefix in source_prefixes}:
         return []
-    path = os.path.join(directory, STATE_FILENAME)
+    path = paths.join(directory, STATE_FILENAME)
     try:
         state = read_state(directory, storage)
         name = os.fsencode(base or os.path.join(os.curdir, "")).decode("utf-8")

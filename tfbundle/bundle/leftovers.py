@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from tfbundle.format.naming import INDEX_SUFFIX, STATE_FILENAME, index_filename, parse_data_suffix, strip_data_suffix
 from tfbundle.format.readable import plural
+from tfbundle.storage import paths
 from tfbundle.storage.base import Storage
 from tfbundle.storage.temporary import Temporary, parse_temporary
 
@@ -34,12 +34,12 @@ class Leftover(NamedTuple):
 
 def find_leftovers(prefix: str, storage: Storage) -> list[Leftover]:
     """Find temporary files of a bundle, by the run that they are of."""
-    directory, base = os.path.split(prefix)
+    directory, base = paths.split(prefix)
     runs: dict[str, list[tuple[Temporary, str]]] = defaultdict(list)
     for name in storage.list_directory(directory):
         temporary = parse_temporary(name)
         if temporary is not None and _belongs_to(temporary, base):
-            runs[temporary.owner].append((temporary, os.path.join(directory, name)))
+            runs[temporary.owner].append((temporary, paths.join(directory, name)))
     return [_leftover(directory, run, storage) for run in runs.values()]
 
 
@@ -51,7 +51,7 @@ def _belongs_to(temporary: Temporary, base: str) -> bool:
 
 def _leftover(directory: str, run: list[tuple[Temporary, str]], storage: Storage) -> Leftover:
     return Leftover(
-        {os.path.join(directory, temporary.path): path for temporary, path in run if not temporary.rest},
+        {paths.join(directory, temporary.path): path for temporary, path in run if not temporary.rest},
         tuple(path for temporary, path in run if temporary.rest),
         any(storage.is_in_use(path) for _, path in run),
     )
@@ -59,9 +59,9 @@ def _leftover(directory: str, run: list[tuple[Temporary, str]], storage: Storage
 
 def find_strays(prefix: str, num_shards: int, storage: Storage) -> list[str]:
     """Find data files with a bundle's prefix and another number of shards, which its index does not know."""
-    directory, base = os.path.split(prefix)
+    directory, base = paths.split(prefix)
     return [
-        os.path.join(directory, name)
+        paths.join(directory, name)
         for name in storage.list_directory(directory)
         if strip_data_suffix(name) == base and parse_data_suffix(name) != num_shards
     ]

@@ -20,14 +20,16 @@ from tfbundle.format.naming import (
     v1_shard_filename,
 )
 from tfbundle.sstable.footer import FOOTER_NBYTES, TABLE_MAGIC
+from tfbundle.storage import paths
+from tfbundle.storage.anywhere import Anywhere
 from tfbundle.storage.base import ReadableFile, Storage
-from tfbundle.storage.local import LocalStorage
 from tfbundle.storage.temporary import parse_temporary
 
 PathLike = str | os.PathLike[str]
 
 SAVED_MODEL_FILENAME = "saved_model.pb"
 _SAVED_MODEL_PREFIX = os.path.join("variables", "variables")
+_NO_LISTING = "a web server cannot list others: give the prefix of a checkpoint"
 _LFS_START = b"version https://git-lfs"
 
 
@@ -56,14 +58,14 @@ def find_bundle(path: PathLike, storage: Storage) -> Location:
         BundleNotFoundError: no checkpoint there; the message says what was found instead.
         UnsupportedError: it is another kind of file.
     """
-    text = os.fspath(path)
+    text = storage.admit(path)
     found = _find_at(text, storage)
     if found is not None:
         return found
     if storage.is_directory(text):
         return _find_in_directory(text, storage)
-    if os.path.basename(text) in (STATE_FILENAME, SAVED_MODEL_FILENAME) and storage.exists(text):
-        return _find_in_directory(os.path.dirname(text), storage)
+    if paths.basename(text) in (STATE_FILENAME, SAVED_MODEL_FILENAME) and storage.exists(text):
+        return _find_in_directory(paths.dirname(text), storage)
     raise _explain_missing(text, storage)
 
 
@@ -100,22 +102,22 @@ def _find_v1_files(path: str, storage: Storage) -> tuple[str, ...]:
     if num_shards is None:
         if storage.exists(path) and not storage.is_directory(path) and _is_table(path, storage):
             return (path,)
-        directory, base = os.path.split(path)
+        directory, base = paths.split(path)
         shards = [parse_v1_shard(name) for name in storage.list_directory(directory)]
         counts = [count for name, count in shards if name == base and count is not None]
         if not counts:
             return ()
         num_shards = max(counts)
-    directory, base = os.path.split(prefix)
+    directory, base = paths.split(prefix)
     present = set(storage.list_directory(directory))
     names = [v1_shard_filename(base, shard, num_shards) for shard in range(num_shards)]
     missing = [name for name in names if name not in present]
     if len(missing) == len(names):
         return ()
     if missing:
-        path = os.path.join(directory, missing[0])
+        path = paths.join(directory, missing[0])
         raise BundleNotFoundError(f"No such file or directory: one of {num_shards} shards", path)
-    return tuple(os.path.join(directory, name) for name in names)
+    return tuple(paths.join(directory, name) for name in names)
 
 
 def _is_table(path: str, storage: Storage) -> bool:
@@ -129,9 +131,9 @@ def _is_table(path: str, storage: Storage) -> bool:
 
 def _find_in_directory(directory: str, storage: Storage) -> Location:
     prefixes = (
-        os.path.join(directory, _SAVED_MODEL_PREFIX),
+        paths.join(directory, _SAVED_MODEL_PREFIX),
         _latest_or_none(directory, storage),
-        os.path.join(directory, ""),
+        paths.join(directory, ""),
     )
     for prefix in prefixes:
         found = None if prefix is None else _find_at(prefix, storage)
@@ -140,7 +142,7 @@ def _find_in_directory(directory: str, storage: Storage) -> Location:
     names = [name for name in storage.list_directory(directory) if parse_temporary(name) is None]
     bases = {name.removesuffix(INDEX_SUFFIX) for name in names if name.endswith(INDEX_SUFFIX)}
     bases |= {base for base, num_shards in map(parse_v1_shard, names) if num_shards is not None}
-    if len(bases) == 1 and (found := _find_at(os.path.join(directory, *bases), storage)) is not None:
+    if len(bases) == 1 and (found := _find_at(paths.join(directory, *bases), storage)) is not None:
         return found
     if bases:
         raise BundleNotFoundError(
@@ -151,6 +153,8 @@ def _find_in_directory(directory: str, storage: Storage) -> Location:
     if SAVED_MODEL_FILENAME in names:
         raise BundleNotFoundError("this SavedModel has no variables/variables.index", directory)
     missing = "Couldn't find 'checkpoint' file or checkpoints in given directory"
+    if not storage.can_list(directory):
+        missing = f"Couldn't find 'checkpoint' file in given directory, {_NO_LISTING}"
     raise BundleNotFoundError("; ".join([missing, *_unfinished_in(directory, storage)]), directory)
 
 
@@ -158,7 +162,7 @@ def _unfinished_in(directory: str, storage: Storage) -> list[str]:
     """Describe bundles in a directory that are staged and have no index yet."""
     temporaries = filter(None, map(parse_temporary, storage.list_directory(directory)))
     indexes = {each.path for each in temporaries if each.path.endswith(INDEX_SUFFIX) and not each.rest}
-    prefixes = [os.path.join(directory, index.removesuffix(INDEX_SUFFIX)) for index in sorted(indexes)]
+    prefixes = [paths.join(directory, index.removesuffix(INDEX_SUFFIX)) for index in sorted(indexes)]
     return [f"{prefix}: {text}" for prefix in prefixes if (text := describe_unfinished(prefix, storage))]
 
 
@@ -169,7 +173,7 @@ def latest(directory: PathLike, /, *, allow_outside: bool = False, storage: Stor
         directory: where the file is.
         allow_outside: follow a path that leads out of the directory; otherwise it stands for the checkpoint of the
             same name within, as after a move.
-        storage: where the directory is; the local file system by default.
+        storage: where the directory is; wherever the path leads by default.
 
     Returns:
         None if there is no such file, or no checkpoint where it points.
@@ -183,8 +187,8 @@ def latest(directory: PathLike, /, *, allow_outside: bool = False, storage: Stor
     """
     from tfbundle.bundle.state_file import latest_prefix
 
-    storage = storage or LocalStorage()
-    prefix = latest_prefix(os.fspath(directory), storage, allow_outside=allow_outside)
+    storage = storage or Anywhere()
+    prefix = latest_prefix(storage.admit(directory), storage, allow_outside=allow_outside)
     return prefix if prefix is not None and _find_at(prefix, storage) is not None else None
 
 
@@ -203,7 +207,9 @@ def _explain_missing(path: str, storage: Storage) -> Exception:
         return BundleNotFoundError(f"Failed to find any matching files; {unfinished}", path)
     if storage.exists(path):
         return _explain_file(path, storage)
-    directory, base = os.path.split(prefix)
+    if not storage.can_list(path):
+        return BundleNotFoundError(f"Failed to find any matching files; it is no prefix, and {_NO_LISTING}", path)
+    directory, base = paths.split(prefix)
     names = storage.list_directory(directory)
     shards = [name for name in names if strip_data_suffix(name) == base]
     if shards:
@@ -232,7 +238,7 @@ def _explain_file(path: str, storage: Storage) -> Exception:
     finally:
         file.close()
     if (prefix := _prefix_candidates(path)[-1]) != path:
-        missing = index_filename(os.path.basename(prefix))
+        missing = index_filename(paths.basename(prefix))
         return BundleNotFoundError(f"Failed to find any matching files for {missing}, which belongs to it", path)
     return UnsupportedError("neither a checkpoint's prefix nor one of its files", path)
 

@@ -16,8 +16,8 @@ from tfbundle.errors import FormatError
 from tfbundle.format.index import MAX_BLOCK_NBYTES, BundleIndex, decode_index
 from tfbundle.format.naming import index_filename
 from tfbundle.sstable.reader import TableReader, open_table
+from tfbundle.storage.anywhere import Anywhere
 from tfbundle.storage.base import Storage
-from tfbundle.storage.local import LocalStorage
 
 Checksums = Literal["verify", "ignore"]
 
@@ -31,7 +31,7 @@ def open_bundle(path: PathLike, /, *, checksums: Checksums = "verify", storage: 
         path: a prefix, any file of the checkpoint, a directory with a ``checkpoint`` file, or a SavedModel directory.
         checksums: ``"verify"`` compares the crc32c of every tensor that is read whole; ``"ignore"`` hands out what the
             bytes say all the same.
-        storage: where the files are; the local file system by default.
+        storage: where the files are; wherever the path leads by default.
 
     Raises:
         BundleNotFoundError: no bundle there.
@@ -46,7 +46,7 @@ def open_bundle(path: PathLike, /, *, checksums: Checksums = "verify", storage: 
         ...     bundle.entries["w"].shape
         (2, 3)
     """
-    storage = storage or LocalStorage()
+    storage = storage or Anywhere()
     location = find_bundle(path, storage)
     if location.v1_files:
         from tfbundle.bundle.v1 import open_v1
@@ -77,7 +77,10 @@ def load(path: PathLike, names: list[str] | None = None) -> dict[str, NDArray[An
         ['a', 'b']
     """
     with open_bundle(path) as bundle:
-        return {name: bundle[name] for name in (bundle if names is None else names)}
+        wanted = list(bundle if names is None else names)
+        in_file_order = bundle.expect(wanted)
+        found = {name: bundle[name] for name in in_file_order}
+        return {name: found[name] for name in wanted}
 
 
 def read_index(prefix: str, storage: Storage) -> BundleIndex:
@@ -100,6 +103,7 @@ def opened_table(prefix: str, storage: Storage) -> Iterator[TableReader]:
     """
     file = storage.open(index_filename(prefix))
     try:
+        file.expect([(0, file.nbytes)])
         check_not_pointer(file)
         yield open_table(file.read, file.nbytes, MAX_BLOCK_NBYTES)
         file.check_unchanged()

@@ -190,6 +190,7 @@ class RowStream:
         dtype = data_type(self._entry.dtype)
         self._checksum = payload_checksum(dtype, self._entry.num_elements, payloads._byteorder)
         self._done = 0
+        self._file.expect([(self._entry.offset, self._entry.size)])
         self.swap = payloads._byteorder != sys.byteorder
 
     def read_into(self, piece: memoryview) -> None:

@@ -6,13 +6,13 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleWriter:
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Callable, Iterable, Sequence
 
 from tfbundle.bundle.target import IfExists, check_room
 from tfbundle.format.entries import BundleHeader
 from tfbundle.format.index import encode_index_rows
 from tfbundle.format.naming import data_filename, index_filename, strip_data_suffix
+from tfbundle.storage import paths
 from tfbundle.storage.base import Stage, StagedFile, Storage
 
 
@@ -23,6 +23,7 @@ def stage_shards(stage: Stage, storage: Storage, prefix: str, shard_nbytes: Sequ
         OSError: there is not enough room for all of them.
     """
     check_room(prefix, sum(shard_nbytes), storage)
+    stage.foresee(index_filename(prefix))
     files = []
     for shard, nbytes in enumerate(shard_nbytes):
         files.append(stage.create(data_filename(prefix, shard, len(shard_nbytes))))
@@ -109,16 +110,16 @@ def remove_stale_shards(prefix: str, num_shards: int, storage: Storage) -> None:
     Raises:
         OSError: not all of them could be removed, or the directory may not be listed.
     """
-    directory, base = os.path.split(prefix)
-    current = {os.path.basename(data_filename(prefix, shard, num_shards)) for shard in range(num_shards)}
+    directory, base = paths.split(prefix)
+    current = {paths.basename(data_filename(prefix, shard, num_shards)) for shard in range(num_shards)}
     failed: OSError | None = None
     names = storage.list_directory(directory)
-    if os.path.basename(index_filename(prefix)) not in names:
+    if paths.basename(index_filename(prefix)) not in names:
         raise OSError(errno.EACCES, "the directory may not be listed", directory)
     for name in names:
         if strip_data_suffix(name) == base and name not in current:
             try:
-                storage.remove(os.path.join(directory, name))
+                storage.remove(paths.join(directory, name))
             except OSError as error:
                 failed = failed or error
     if failed:

@@ -280,6 +280,23 @@ class BundleReader(Mapping[str, Any]):
         self.entry(name)
         return self._payloads.open_row(name_to_key(name))
 
+    def expect(self, names: Sequence[str]) -> list[str]:
+        """Prepare for reading some tensors whole; return their names in the order in which they are read best.
+
+        Raises:
+            TensorNotFoundError, FormatError, BundleNotFoundError: as ``read``.
+        """
+        if self.is_v1:
+            return list(names)
+        entries = {name: self.entry(name) for name in names}
+        extents: dict[int, list[tuple[int, int]]] = {}
+        for entry in entries.values():
+            if entry.size:
+                extents.setdefault(entry.shard_id, []).append((entry.offset, entry.size))
+        for shard, found in extents.items():
+            self.shards.open(shard).expect(found)
+        return sorted(entries, key=lambda name: (entries[name].shard_id, entries[name].offset))
+
     def find_unconfirmed(self) -> NDArray[np.intp]:
         """Read all payloads of numbers once, side by side, and return the rows this did not find to be sound.
 

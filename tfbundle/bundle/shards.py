@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 
 from tfbundle.bundle.locate import check_not_pointer
 from tfbundle.errors import BundleNotFoundError, FormatError
 from tfbundle.format.naming import data_filename, index_filename, parse_data_filename, strip_data_suffix
+from tfbundle.storage import paths
 from tfbundle.storage.base import Identity, ReadableFile, Storage
 
 
@@ -83,11 +83,16 @@ class Shards:
             )
 
     def present(self) -> list[int]:
-        """Return the numbers of the shards that are there: an index may speak of far more."""
-        directory, base = os.path.split(self.prefix)
+        """Return the numbers of the shards that are there: an index may speak of far more.
+
+        Where the directory may not be listed, those that are open.
+        """
+        if not self._storage.can_list(self.prefix):
+            return [shard for shard in range(self.num_shards) if self._storage.exists(self.path(shard))]
+        directory, base = paths.split(self.prefix)
         names = map(parse_data_filename, self._storage.list_directory(directory))
         mine = (name for name in names if name and (name.prefix, name.num_shards) == (base, self.num_shards))
-        return sorted(name.shard_id for name in mine)
+        return sorted({*(name.shard_id for name in mine), *self._files})
 
     def _describe_others(self) -> str:
         """Say which data files there are; looked up once, since very many rows may lie in those that are missing."""
@@ -95,7 +100,7 @@ class Shards:
         return self._others
 
     def _find_others(self) -> str:
-        directory, base = os.path.split(self.prefix)
+        directory, base = paths.split(self.prefix)
         others = [name for name in self._storage.list_directory(directory) if strip_data_suffix(name) is not None]
         own = [name for name in others if strip_data_suffix(name) == base]
         return f"found {', '.join((own or others)[:4])}" if others else "no data file is there"

@@ -8,8 +8,9 @@ from functools import cache, partial
 
 from tfbundle.errors import BundleNotFoundError, FormatError
 from tfbundle.format.state import MAX_STATE_NBYTES, STATE_FILENAME, CheckpointState, parse_state
+from tfbundle.storage import paths
+from tfbundle.storage.anywhere import Anywhere
 from tfbundle.storage.base import Storage
-from tfbundle.storage.local import LocalStorage
 
 
 def read_state(directory: str, storage: Storage) -> CheckpointState | None:
@@ -18,7 +19,7 @@ def read_state(directory: str, storage: Storage) -> CheckpointState | None:
     Raises:
         FormatError: the file does not parse, or is far too large for one.
     """
-    path = os.path.join(directory, STATE_FILENAME)
+    path = paths.join(directory, STATE_FILENAME)
     if not storage.exists(path):
         return None
     file = storage.open(path)
@@ -44,7 +45,7 @@ def get_checkpoint_state(
         allow_outside: follow paths that lead out of the directory, which absolute ones usually do, and links to other
             directories may. Otherwise such a path stands for the checkpoint of the same name within the directory, as
             after a move.
-        storage: where the directory is; the local file system by default.
+        storage: where the directory is; wherever the path leads by default.
 
     Returns:
         None if there is no such file.
@@ -56,8 +57,9 @@ def get_checkpoint_state(
         >>> get_checkpoint_state("no/such/directory") is None
         True
     """
-    text = os.fspath(directory)
-    state = read_state(text, storage or LocalStorage())
+    storage = storage or Anywhere()
+    text = storage.admit(directory)
+    state = read_state(text, storage)
     if state is None:
         return None
 
@@ -65,21 +67,23 @@ def get_checkpoint_state(
 
     def resolve(stored: str) -> str:
         path = os.fsdecode(stored.encode("utf-8"))  # as the operating system names files, whatever the locale
-        parent, name = os.path.split(path)
+        parent, name = paths.split(path)
         if allow_outside or (name != os.pardir and is_inside(parent)):
-            return os.path.join(text, path)
-        return os.path.join(text, "" if name == os.pardir else name)
+            return paths.join(text, path)
+        return paths.join(text, "" if name == os.pardir else name)
 
     return replace(state, latest=resolve(state.latest), all_paths=tuple(map(resolve, state.all_paths)))
 
 
 def _is_inside(directory: str, path: str) -> bool:
     """Tell whether a path leads to the directory or a place below, without ``..`` and past all symbolic links."""
-    if os.path.isabs(path) or ".." in path.split(os.sep):
+    if paths.is_absolute(path) or ".." in path.split(os.sep):
         return False
-    home = os.path.realpath(directory)
+    if paths.is_url(directory):
+        return True
+    home = paths.resolve(directory)
     try:
-        place = os.path.realpath(os.path.join(directory, path))
+        place = paths.resolve(paths.join(directory, path))
     except ValueError:  # a NUL in the path
         return False
     return os.path.commonpath([home, place]) == home
@@ -103,10 +107,10 @@ def newest_prefixes(directory: str, count: int, storage: Storage) -> list[str]:
         FormatError: the file does not parse.
     """
     state = get_checkpoint_state(directory, storage=storage)
-    path = os.path.join(directory, STATE_FILENAME)
+    path = paths.join(directory, STATE_FILENAME)
     if state is None:
         raise BundleNotFoundError("Couldn't find 'checkpoint' file, which lists the checkpoints of a directory", path)
-    paths = list(dict.fromkeys((*state.all_paths, state.latest)))
-    if len(paths) < count:
-        raise BundleNotFoundError(f"lists {len(paths)} checkpoints, not {count}", path)
-    return paths[len(paths) - count :]
+    prefixes = list(dict.fromkeys((*state.all_paths, state.latest)))
+    if len(prefixes) < count:
+        raise BundleNotFoundError(f"lists {len(prefixes)} checkpoints, not {count}", path)
+    return prefixes[len(prefixes) - count :]

@@ -46,6 +46,7 @@ def _confirm_shard(
 ) -> None:
     rows = rows[columns.offset[rows] <= file.nbytes - columns.size[rows]]
     ends = columns.offset[rows] + columns.size[rows]
+    file.expect(zip(columns.offset[rows], columns.size[rows], strict=True))
     for start, end in cut_runs(ends[:-1] != columns.offset[rows[1:]], len(rows)):
         here = rows[start:end]
         crcs = _read_crcs(file, int(columns.offset[here[0]]), columns.size[here], buffer)

@@ -11,6 +11,7 @@ from tfbundle.bundle.locate import PathLike
 from tfbundle.errors import BundleExistsError
 from tfbundle.format.naming import INDEX_SUFFIX, data_filename, index_filename, strip_data_suffix
 from tfbundle.format.readable import format_nbytes
+from tfbundle.storage import paths
 from tfbundle.storage.base import Storage
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ def target_prefix(path: PathLike, source_prefix: str, storage: Storage) -> str:
     Raises:
         ValueError: there is no path, as where a variable of a shell was never set.
     """
-    text = os.fspath(path)
+    text = storage.admit(path)
     if text in ("", INDEX_SUFFIX):
         raise ValueError("the path of the target is empty; for the current directory, write ./")
-    if text.endswith(os.sep) or storage.is_directory(text):
-        return os.path.join(text, os.path.basename(source_prefix))
+    if paths.ends_as_directory(text) or storage.is_directory(text):
+        return paths.join(text, paths.basename(source_prefix))
     return strip_data_suffix(text) or text.removesuffix(INDEX_SUFFIX)
 
 
@@ -49,7 +50,7 @@ def check_not_same(bundle: BundleReader, prefix: str, storage: Storage) -> None:
     pairs = [(index_filename(bundle.prefix), index_filename(prefix))]
     pairs += [(bundle.shards.path(shard), data_filename(prefix, shard, num_shards)) for shard in present]
     for table in bundle.tables:  # may have the name of any file
-        target = os.path.join(os.path.dirname(prefix), os.path.basename(table.path))
+        target = paths.join(paths.dirname(prefix), paths.basename(table.path))
         if prefix in (strip_data_suffix(target), target.removesuffix(INDEX_SUFFIX)):
             pairs.append((table.path, target))
     for source, target in pairs:
@@ -66,10 +67,9 @@ def check_target(prefix: str, num_shards: int, if_exists: IfExists, storage: Sto
     """
     if if_exists not in ("error", "replace"):
         raise ValueError(f"if_exists is {if_exists!r}, expected 'error' or 'replace'")
-    files = [
-        index_filename(prefix),
-        *(data_filename(prefix, shard, num_shards) for shard in range(num_shards)),
-    ]
+    files = [index_filename(prefix)]
+    if not paths.is_url(prefix):  # where data files without an index are what an upload left that was cut off
+        files += [data_filename(prefix, shard, num_shards) for shard in range(num_shards)]
     for path in files if if_exists == "error" else ():
         if storage.exists(path):
             unfinished = describe_unfinished(prefix, storage)
@@ -83,14 +83,14 @@ def check_room(prefix: str, nbytes: int, storage: Storage) -> None:
     Raises:
         OSError: less is free than the files of the target need.
     """
-    free = storage.free_nbytes(os.path.dirname(prefix))
+    free = storage.free_nbytes(paths.dirname(prefix))
     if free is not None and nbytes > free:
         needed = f"{format_nbytes(nbytes)} needed, {format_nbytes(free)} free"
-        raise OSError(errno.ENOSPC, f"No space left on device: {needed}", os.path.dirname(prefix) or os.curdir)
+        raise OSError(errno.ENOSPC, f"No space left on device: {needed}", paths.dirname(prefix) or os.curdir)
 
 
 def room_note(prefix: str, nbytes: int, storage: Storage) -> str:
     """Say how much room the data files of a target need, and whether there is as much."""
-    free = storage.free_nbytes(os.path.dirname(prefix))
+    free = storage.free_nbytes(paths.dirname(prefix))
     verdict = "" if free is None else f"; {format_nbytes(free)} free" + (": not enough" if nbytes > free else "")
     return f"room needed: {format_nbytes(nbytes)}{verdict}"

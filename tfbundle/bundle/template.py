@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from tfbundle.bundle.locate import SAVED_MODEL_FILENAME, PathLike, check_not_pointer
@@ -12,8 +11,9 @@ from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.meta_graph import MAX_GRAPH_NBYTES, decode_meta_graph, decode_saved_model
 from tfbundle.format.naming import META_SUFFIX
 from tfbundle.format.wanted import Wanted
+from tfbundle.storage import paths
+from tfbundle.storage.anywhere import Anywhere
 from tfbundle.storage.base import Storage
-from tfbundle.storage.local import LocalStorage
 
 
 def read_template(path: PathLike, storage: Storage | None = None) -> dict[str, Wanted]:
@@ -23,7 +23,7 @@ def read_template(path: PathLike, storage: Storage | None = None) -> dict[str, W
         path: a ``.meta`` file or a ``saved_model.pb``, which says what its saver restores; or any path that ``open``
             takes for a checkpoint, of which only the index is read. A SavedModel's directory means its checkpoint. A
             ``.meta`` that is not there means the checkpoint it would belong to.
-        storage: where the files are; the local file system by default.
+        storage: where the files are; wherever the path leads by default.
 
     Returns:
         What is wanted, by name. A graph of 2 GiB, the largest there can be, takes several times as much memory.
@@ -40,8 +40,8 @@ def read_template(path: PathLike, storage: Storage | None = None) -> dict[str, W
         >>> read_template(prefix)
         {'w': Wanted(dtype='float16', shape=(2, 3), slices=())}
     """
-    storage = storage or LocalStorage()
-    text = os.fspath(path)
+    storage = storage or Anywhere()
+    text = storage.admit(path)
     decode = _graph_decoder(text)
     if decode is not None and storage.exists(text) and not storage.is_directory(text):
         return _read_graph(text, decode, storage)
@@ -55,7 +55,7 @@ _Decoder = Callable[[bytes], dict[str, Wanted]]
 def _graph_decoder(path: str) -> _Decoder | None:
     if path.endswith(META_SUFFIX):
         return decode_meta_graph
-    return decode_saved_model if os.path.basename(path) == SAVED_MODEL_FILENAME else None
+    return decode_saved_model if paths.basename(path) == SAVED_MODEL_FILENAME else None
 
 
 def _read_graph(path: str, decode: _Decoder, storage: Storage) -> dict[str, Wanted]:

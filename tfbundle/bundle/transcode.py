@@ -15,6 +15,7 @@ from tfbundle.format.dtypes import dtype_name
 from tfbundle.format.entries import BundleHeader, encode_entry
 from tfbundle.format.index import BundleIndex
 from tfbundle.format.naming import data_filename, index_filename
+from tfbundle.storage import paths
 from tfbundle.storage.base import Storage
 from tfbundle.storage.temporary import new_owner, temporary_path
 
@@ -25,16 +26,25 @@ _MOST_EXPANSION = 8  # an integer of eight bytes in a varint of one
 def readable_bundle(bundle: BundleReader, target_prefix: str) -> Iterator[BundleReader]:
     """Give a reader whose payloads have a bundle's form: the same one, or for a V1 checkpoint that of a copy.
 
-    The copy stands beside the target under a temporary name while the block runs. It is made a row at a time.
+    The copy stands beside the target under a temporary name while the block runs; that of a remote target on this
+    machine. It is made a row at a time.
     """
     if not bundle.is_v1:
         yield bundle
         return
+    if paths.is_url(target_prefix):  # nothing there has a temporary name
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as scratch, readable_bundle(bundle, os.path.join(scratch, "v1")) as copy:
+            yield copy
+        return
     prefix = temporary_path(target_prefix, new_owner())
-    missing = _missing_directories(os.path.dirname(prefix), bundle.storage)
+    missing = _missing_directories(paths.dirname(prefix), bundle.storage)
     try:
         check_room(target_prefix, _copy_nbytes(bundle), bundle.storage)
         with create_bundle(prefix, storage=bundle.storage) as writer:
+            for table in bundle.tables:
+                table.expect([(0, table.nbytes)])
             copy_tensors(bundle, writer)
             bundle.check_unchanged()
         with bundle.storage.hold(index_filename(prefix)), open_bundle(prefix, storage=bundle.storage) as copy:
@@ -57,7 +67,7 @@ def _missing_directories(path: str, storage: Storage) -> list[str]:
     missing = []
     while path and not storage.is_directory(path):
         missing.append(path)
-        path = os.path.dirname(path)
+        path = paths.dirname(path)
     return missing
 
 

@@ -93,6 +93,8 @@ def _compare_run(
     """Return which payloads of a run are the same on both sides, and the masked checksums of these."""
     alike = np.ones(len(sizes), np.bool_)
     crcs = [0] * len(sizes)
+    for file, offset in zip(files, offsets, strict=True):
+        file.expect([(offset, int(sizes.sum()))])
     for start, first, bounds in iter_row_windows(sizes, WINDOW_NBYTES):
         here, there = (
             at_offset(buffer, offset + start)[: bounds[-1]] for buffer, offset in zip(buffers, offsets, strict=True)

@@ -6,7 +6,6 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc`` (``BundleWriter`
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -23,6 +22,7 @@ from tfbundle.format.dtypes import STRING, DataType, data_type_of, named_data_ty
 from tfbundle.format.entries import HEADER_KEY, BundleEntry, BundleHeader, Slice, encode_entry
 from tfbundle.format.naming import (
     data_filename,
+    index_filename,
     name_to_key,
 )
 from tfbundle.format.ordered_code import encode_slice_key
@@ -30,8 +30,8 @@ from tfbundle.format.payload_checksum import payload_checksum
 from tfbundle.format.slices import resolve_slice, whole_box
 from tfbundle.format.strings import encode_strings
 from tfbundle.sstable.checksum import mask_crc32c
+from tfbundle.storage.anywhere import Anywhere
 from tfbundle.storage.base import StagedFile, Storage
-from tfbundle.storage.local import LocalStorage
 
 _CHUNK_NBYTES = 8 << 20
 
@@ -57,6 +57,7 @@ class BundleWriter:
         self._storage = storage
         self._if_exists: IfExists = if_exists
         self._stage = storage.stage(replace=if_exists == "replace")
+        self._stage.foresee(index_filename(prefix))
         self._alignment = alignment
         self._data: StagedFile | None = None
         self._offset = 0
@@ -212,7 +213,7 @@ def create_bundle(
         prefix: where; directories that are missing are made.
         if_exists: ``"error"`` refuses to touch a bundle that is there; ``"replace"`` puts the new one in its place.
         alignment: payloads start at multiples of this many bytes.
-        storage: where to write; the local file system by default.
+        storage: where to write; wherever the path leads by default.
 
     Raises:
         BundleExistsError: there is a bundle already.
@@ -225,8 +226,9 @@ def create_bundle(
     """
     if alignment < 1:
         raise ValueError(f"alignment is {alignment}, expected at least 1")
-    storage = storage or LocalStorage()
-    text = os.fspath(prefix)
+    storage = storage or Anywhere()
+    text = storage.admit(prefix)
+    storage.check_writable(text)
     check_target(text, 1, if_exists, storage)
     return BundleWriter(text, storage, if_exists, alignment)
 

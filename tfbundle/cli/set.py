@@ -60,15 +60,16 @@ def run(options: argparse.Namespace) -> int:
     """Replace the tensor, and say so."""
     from tfbundle.blending.npy import read_npy
     from tfbundle.blending.replace import replace_tensor
-    from tfbundle.storage.local import LocalStorage
+    from tfbundle.storage.anywhere import Anywhere
 
     if options.force and options.output is None:
         raise ValueError("--force is for a bundle at --output; DST itself is changed without it")
     allow: list[Allow] = options.allow
+    storage = Anywhere()
     report = replace_tensor(
         options.target,
         options.name,
-        read_npy(options.file, LocalStorage()),
+        read_npy(storage.admit(options.file), storage),
         allow=allow,
         output=options.output,
         if_exists="replace" if options.force else "error",

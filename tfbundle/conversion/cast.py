@@ -17,7 +17,7 @@ from tfbundle.errors import FormatError
 from tfbundle.format.dtypes import ELEMENT_NBYTES
 from tfbundle.reporting.notes import UNKNOWN_OVERFLOW_NOTE, UNKNOWN_SIZES_NOTE, conversion_notes
 from tfbundle.reporting.report import CastReport, TensorReports
-from tfbundle.storage.local import LocalStorage
+from tfbundle.storage.anywhere import Anywhere
 from tfbundle.streaming.layout import Layout
 from tfbundle.streaming.plan import Plan
 from tfbundle.streaming.run import RunOptions, carry_out
@@ -68,8 +68,9 @@ def cast(
         >>> report.source_nbytes, report.target_nbytes
         (16, 24)
     """
-    storage = LocalStorage()
+    storage = Anywhere()
     request = Request(policy, selection, naming, layout)
+    storage.check_writable(storage.admit(target))
     with open_bundle(source, storage=storage) as bundle:
         prefix = target_prefix(target, bundle.prefix, storage)
         check_not_same(bundle, prefix, storage)

@@ -6,7 +6,6 @@ removes the inputs; here that is one choice of three.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -27,8 +26,9 @@ from tfbundle.format.extents import check_places, sort_by_place
 from tfbundle.format.index import BundleIndex
 from tfbundle.format.naming import INDEX_SUFFIX, data_filename, index_filename, key_to_name
 from tfbundle.format.plain import encode_plain_entry
+from tfbundle.storage import paths
+from tfbundle.storage.anywhere import Anywhere
 from tfbundle.storage.base import ReadableFile, Storage, staging
-from tfbundle.storage.local import LocalStorage
 from tfbundle.streaming.layout import Layout
 from tfbundle.streaming.plan import Plan
 from tfbundle.streaming.planning import plan_conversion
@@ -103,13 +103,14 @@ def merge(
         >>> tfbundle.merge([folder + "/a", folder + "/b"], folder + "/ab").num_shards
         2
     """
-    storage = LocalStorage()
+    storage = Anywhere()
     _check_request(files, layout)
+    storage.check_writable(storage.admit(target))
     with ExitStack() as stack:
         bundles = [
             stack.enter_context(open_bundle(path, storage=storage))
             for source in sources
-            for path in _expand_parts(os.fspath(source), storage)
+            for path in _expand_parts(storage.admit(source), storage)
         ]
         if not bundles:
             raise ValueError("At least one prefix checkpoint file must exist, but none was given")
@@ -153,7 +154,7 @@ def _name_inputs(bundles: Sequence[BundleReader]) -> str:
 def _expand_parts(path: str, storage: Storage) -> list[str]:
     """Return the parts of an unfinished save that a directory holds, or the path itself."""
     names = storage.list_directory(path) if storage.is_directory(path) else []
-    parts = [os.path.join(path, name.removesuffix(INDEX_SUFFIX)) for name in names if _PART.fullmatch(name)]
+    parts = [paths.join(path, name.removesuffix(INDEX_SUFFIX)) for name in names if _PART.fullmatch(name)]
     return parts or [path]
 
 

@@ -22,7 +22,7 @@ from tfbundle.format.naming import OBJECT_GRAPH_KEY, key_to_name, name_to_key
 from tfbundle.format.object_graph import decode_object_graph, drop_values
 from tfbundle.format.ordered_code import decode_slice_name
 from tfbundle.format.strings import encode_strings
-from tfbundle.storage.local import LocalStorage
+from tfbundle.storage.anywhere import Anywhere
 from tfbundle.streaming.layout import Layout
 from tfbundle.streaming.plan import Edits
 from tfbundle.streaming.planning import plan_conversion
@@ -104,7 +104,8 @@ def salvage(
         >>> list(tfbundle.load(prefix + "-saved"))
         ['b']
     """
-    storage = LocalStorage()
+    storage = Anywhere()
+    storage.check_writable(storage.admit(target))
     bundle, lost_blocks = open_damaged(source, storage)
     with bundle:
         prefix = target_prefix(target, bundle.prefix, storage)

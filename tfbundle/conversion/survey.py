@@ -19,7 +19,7 @@ from tfbundle.choosing.select import Selection
 from tfbundle.conversion.request import Request
 from tfbundle.errors import FormatError
 from tfbundle.reporting.report import CastReport, TensorReports
-from tfbundle.storage.local import LocalStorage
+from tfbundle.storage.anywhere import Anywhere
 from tfbundle.streaming.layout import Layout
 from tfbundle.streaming.plan import Plan
 from tfbundle.streaming.run import RunOptions, survey
@@ -59,7 +59,7 @@ def stats(
     """
     import tempfile
 
-    storage = LocalStorage()
+    storage = Anywhere()
     request = Request(policy, selection, Naming(), Layout("keep"))
     with open_bundle(source, storage=storage) as bundle, ExitStack() as stack:
         try:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping
@@ -24,8 +23,9 @@ from tfbundle.errors import BundleExistsError, BundleNotFoundError, UnsupportedE
 from tfbundle.format.naming import INDEX_SUFFIX, STATE_FILENAME, strip_data_suffix
 from tfbundle.reporting.page_data import iter_data
 from tfbundle.reporting.page_text import format_labels, format_parts
+from tfbundle.storage import paths
+from tfbundle.storage.anywhere import Anywhere
 from tfbundle.storage.base import Storage, staging
-from tfbundle.storage.local import LocalStorage
 
 _START = b"<!doctype html>"
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
@@ -81,7 +81,7 @@ def write_page(path: str, report: Mapping[str, Any], /, *, storage: Storage | No
     Args:
         path: where to.
         report: as ``format_page`` takes it.
-        storage: where files live; the local file system by default.
+        storage: where files live; wherever the path leads by default.
 
     Raises:
         BundleExistsError: what is at ``path`` is no page: a directory, a device, a file of another kind; or its name is
@@ -97,7 +97,9 @@ def write_page(path: str, report: Mapping[str, Any], /, *, storage: Storage | No
         ...     os.listdir(folder)
         ['report.html']
     """
-    storage = storage or LocalStorage()
+    storage = storage or Anywhere()
+    path = storage.admit(path)
+    storage.check_writable(path)
     _check_replaceable(storage, path)
     with staging(storage, replace=True) as stage:
         file, end = stage.create(path), 0
@@ -119,7 +121,9 @@ def check_place(path: str, /, *, storage: Storage | None = None) -> None:
         Traceback (most recent call last):
         tfbundle.errors.BundleExistsError: /: there is something that is no file, and a report does not replace it
     """
-    storage = storage or LocalStorage()
+    storage = storage or Anywhere()
+    path = storage.admit(path)
+    storage.check_writable(path)
     _check_replaceable(storage, path)
     with staging(storage, replace=True) as stage:
         stage.create(path)
@@ -127,7 +131,7 @@ def check_place(path: str, /, *, storage: Storage | None = None) -> None:
 
 def _check_replaceable(storage: Storage, path: str) -> None:
     """Check that nothing is there, or another page: a slip must not cost a checkpoint, nor one that is being made."""
-    name = os.path.basename(path).lower()
+    name = paths.basename(path).lower()
     if name == STATE_FILENAME or name.endswith(INDEX_SUFFIX) or strip_data_suffix(name) is not None:
         raise BundleExistsError("a report does not take the name of a checkpoint's file", path)
     try:

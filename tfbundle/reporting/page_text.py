@@ -5,11 +5,11 @@ from __future__ import annotations
 import heapq
 import html
 import math
-import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tfbundle.format.readable import escape, format_nbytes, plural
+from tfbundle.storage import paths
 
 NUM_WORST = 10
 
@@ -146,7 +146,7 @@ def _heading(report: Mapping[str, Any]) -> str:
 
 
 def _path(path: str) -> str:
-    folder, name = os.path.split(path)
+    folder, name = paths.split(path)
     ahead = path[: len(path) - len(name)] if name and folder else ""
     return f'<bdi><span class="folder">{format_text(ahead)}</span>{format_text(path[len(ahead) :])}</bdi>'
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -17,6 +18,9 @@ class ReadableFile(Protocol):
 
     path: str
     nbytes: int
+
+    def expect(self, extents: Iterable[tuple[int, int]]) -> None:
+        """Say which bytes will be read soon, each extent from first to last: where it starts, and its size."""
 
     def read(self, offset: int, nbytes: int) -> bytes:
         """Return exactly ``nbytes`` bytes.
@@ -48,7 +52,11 @@ class StagedFile(Protocol):
         """Set the size and, where the storage can, claim the space now."""
 
     def write_at(self, offset: int, data: Buffer) -> None:
-        """Write all of ``data``; pieces may come in any order, from several threads, processes and machines."""
+        """Write all of ``data``; pieces may come in any order, from several threads, processes and machines.
+
+        In order from first to last is best: a storage that can only append keeps others back until their turn comes,
+        and takes them from one process only.
+        """
 
     def sync(self) -> None:
         """Make what was written durable, and seen from every machine."""
@@ -59,6 +67,9 @@ class StagedFile(Protocol):
 
 class Stage(Protocol):
     """Files that become visible together, or not at all."""
+
+    def foresee(self, last: str) -> None:
+        """Say early which file will be published last: a storage may have to take an old one away before all else."""
 
     def create(self, path: str) -> StagedFile:
         """Start a file that ``publish`` will put at ``path``."""
@@ -96,6 +107,19 @@ class Stage(Protocol):
 
 class Storage(Protocol):
     """A place where files live. Picklable, so that workers elsewhere can use it too."""
+
+    def admit(self, path: str | os.PathLike[str]) -> str:
+        """Return a path from outside as this storage, and every message, has it: without credentials."""
+
+    def check_writable(self, path: str) -> None:
+        """Refuse a place where nothing can ever be written.
+
+        Raises:
+            UnsupportedError: it is one.
+        """
+
+    def can_list(self, path: str) -> bool:
+        """Tell whether the storage can list directories where ``path`` is."""
 
     def open(self, path: str) -> ReadableFile:
         """Open a regular file for reading.

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from tfbundle.errors import BundleNotFoundError, FormatError, UnsupportedError
 from tfbundle.storage.base import Identity, check_range
@@ -29,6 +29,9 @@ class LocalFile(OpenFile):
         self.is_regular = stat.S_ISREG(status.st_mode)
         self._opened_as = _identity(status)
         self.nbytes = status.st_size
+
+    def expect(self, extents: Iterable[tuple[int, int]]) -> None:
+        """Do nothing: the system reads ahead by itself."""
 
     def read(self, offset: int, nbytes: int) -> bytes:
         """Return exactly ``nbytes`` bytes, or raise TruncatedError."""
@@ -67,6 +70,17 @@ class LocalFile(OpenFile):
 
 class LocalStorage:
     """The local file system. Stateless; paths are those of the operating system."""
+
+    def admit(self, path: str | os.PathLike[str]) -> str:
+        """Return a path as text."""
+        return os.fspath(path)
+
+    def check_writable(self, path: str) -> None:
+        """Refuse nothing: whether it can be written to shows when it is tried."""
+
+    def can_list(self, path: str) -> bool:
+        """Return True."""
+        return True
 
     def open(self, path: str) -> LocalFile:
         """Open a regular file without waiting for pipes."""

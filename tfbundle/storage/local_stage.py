@@ -129,6 +129,9 @@ class LocalStage:
         self._last, self._when_done, self._is_done = "", _do_nothing, False  # of the publication
         self._in_use = -1  # a descriptor that marks the files as being written
 
+    def foresee(self, last: str) -> None:
+        """Do nothing: nothing is touched before ``publish``."""
+
     def create(self, path: str) -> LocalStagedFile:
         """Start the file that ``publish`` will put at ``path``; missing directories are made."""
         return self._keep(LocalStagedFile(self._name(path), _CREATE_FLAGS))

@@ -7,7 +7,7 @@ small tensors cost little more than a large one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from tfbundle.choosing.castable import Cast
 from tfbundle.errors import FormatError
 from tfbundle.format.dtypes import data_type
 from tfbundle.format.extents import iter_row_windows
-from tfbundle.format.payload_checksum import ByteOrder, StringChecksum, add_row_crcs, payload_checksum
+from tfbundle.format.payload_checksum import ByteOrder, PayloadChecksum, StringChecksum, add_row_crcs, payload_checksum
 from tfbundle.format.windows import fill_part
 from tfbundle.sstable.checksum import crc32c
 from tfbundle.storage.base import ReadableFile, StagedFile, Storage
@@ -104,10 +104,13 @@ def run_step_into(target: StagedFile, context: StepContext, step: AnyStep) -> St
             for shard in source_shards(step)
         }
         if isinstance(step, Join):
+            for shard, file in sources.items():
+                file.expect(_iter_extents(step, shard))
             return _join(sources, target, step, workspace(context.treatment))
         if isinstance(step, Write):
             return _write(target, step)
         source = sources[step.source_shard]
+        source.expect((run.source_offset, run.nbytes) for run in step.runs)
         result = StepResult([], [], [])
         for run in step.runs:
             if run.transform.structure is None:
@@ -115,6 +118,15 @@ def run_step_into(target: StagedFile, context: StepContext, step: AnyStep) -> St
             else:
                 _copy_structured(source, target, run, run.transform.structure, result)
         return result
+
+
+def _iter_extents(join: Join, shard_id: int) -> Iterator[tuple[int, int]]:
+    """Yield where the stretches of a shard's slices lie that a unit of work needs, in bytes."""
+    width = join.cast.source_nbytes
+    for _, stretches in iter_windows(join):
+        for number, offset, part in stretches:
+            if join.sources[number].shard_id == shard_id:
+                yield join.sources[number].offset + offset * width, part.num_elements * width
 
 
 def open_target(context: StepContext, shard_id: int) -> StagedFile:
@@ -189,26 +201,48 @@ def _written_pieces(run: Run, read: Pieces, crcs: list[int]) -> Pieces:
 def _copy_structured(
     source: ReadableFile, target: StagedFile, run: Run, structure: Structure, result: StepResult
 ) -> None:
-    """Copy a string or variant payload; its checksum says that it is well-formed, too."""
+    """Copy a string or variant payload; its checksum says that it is well-formed, too.
+
+    What stands among the bytes of one of the other byte order follows from all of them, so that it is read twice.
+    """
     row, nbytes = int(run.rows[0]), run.nbytes
-    swapped = run.transform.swap > 1
-    byteorder: ByteOrder = "big" if swapped else "little"
-    buffer = memoryview(bytearray(min(nbytes, WINDOW_NBYTES)))
-    try:
-        checksum = payload_checksum(data_type(structure.dtype), structure.num_elements, byteorder)
-        for start in range(0, nbytes, WINDOW_NBYTES):
-            window = buffer[: min(WINDOW_NBYTES, nbytes - start)]
-            source.read_into(run.source_offset + start, window)
-            checksum.update(window)
-            target.write_at(run.target_offset + start, window)
-        crc = written_crc = checksum.finish()
-    except FormatError as error:
-        raise error.add_path(source.path, f"tensor {structure.tensor!r}") from error
-    if swapped and isinstance(checksum, StringChecksum):
-        target.write_at(run.target_offset + checksum.sizes_nbytes, checksum.little_endian_sizes_crc)
+    patch_offset, patch = 0, b""
+    checksum = _read_structured(source, run, structure) if run.transform.swap > 1 else None
+    if isinstance(checksum, StringChecksum):
+        patch_offset, patch = checksum.sizes_nbytes, checksum.little_endian_sizes_crc
+
+    def write(start: int, window: memoryview) -> None:
+        for at, byte in enumerate(patch, patch_offset - start):
+            if 0 <= at < len(window):
+                window[at] = byte
+        target.write_at(run.target_offset + start, window)
+
+    checksum = _read_structured(source, run, structure, write)
+    crc = written_crc = checksum.finish()
+    if patch and isinstance(checksum, StringChecksum):
         written_crc = checksum.little_endian_crc
     result.read.append(_one_piece(row, run.source_offset, nbytes, crc))
     result.written.append(_one_piece(row, run.target_offset, nbytes, written_crc))
+
+
+def _read_structured(
+    source: ReadableFile, run: Run, structure: Structure, take: Callable[[int, memoryview], None] | None = None
+) -> PayloadChecksum:
+    """Read a payload in windows, each of which may be changed by whoever takes it; return its checksum, finished."""
+    byteorder: ByteOrder = "big" if run.transform.swap > 1 else "little"
+    buffer = memoryview(bytearray(min(run.nbytes, WINDOW_NBYTES)))
+    try:
+        checksum = payload_checksum(data_type(structure.dtype), structure.num_elements, byteorder)
+        for start in range(0, run.nbytes, WINDOW_NBYTES):
+            window = buffer[: min(WINDOW_NBYTES, run.nbytes - start)]
+            source.read_into(run.source_offset + start, window)
+            checksum.update(window)
+            if take is not None:
+                take(start, window)
+        checksum.finish()
+    except FormatError as error:
+        raise error.add_path(source.path, f"tensor {structure.tensor!r}") from error
+    return checksum
 
 
 def _join(sources: dict[int, ReadableFile], target: StagedFile, join: Join, space: Workspace) -> StepResult:

@@ -12,6 +12,7 @@ from tfbundle.bundle.target import IfExists
 from tfbundle.casting.policy import OnOverflow
 from tfbundle.casting.stats import StatsTable
 from tfbundle.storage.base import ReadableFile, Storage, staging
+from tfbundle.storage.paths import is_url
 from tfbundle.streaming.dispatch import Results, run_steps
 from tfbundle.streaming.ledger import Ledger
 from tfbundle.streaming.pipeline import StepContext, run_step
@@ -136,13 +137,16 @@ def _run(context: StepContext, plan: Plan, sources: Sequence[ReadableFile], opti
 @contextmanager
 def _doing_steps(context: StepContext, plan: Plan, options: RunOptions) -> Iterator[Results]:
     """Give the results of all steps; when the block is left, nobody does any more."""
+    uploads = any(map(is_url, context.targets.values()))  # each goes from its first to its last byte
     if options.executor is not None:
+        if uploads:
+            raise ValueError("an executor cannot share in uploads: write to a disk that all its workers see")
         from tfbundle.streaming.elsewhere import run_steps_elsewhere
 
         with closing(run_steps_elsewhere(context, plan, options.executor, options.jobs)) as results:
             yield results
         return
-    num_workers = choose_num_workers(options.jobs, plan.source_nbytes, plan.step_nbytes)
+    num_workers = choose_num_workers(1 if uploads else options.jobs, plan.source_nbytes, plan.step_nbytes)
     with (
         hired_workers(num_workers) as executor,
         closing(run_steps(run_step, context, iter_steps(plan), executor, num_workers)) as results,

@@ -6,7 +6,8 @@ number and offset, so that it can be done anywhere, in any order, and again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -132,17 +133,33 @@ def source_shards(step: AnyStep) -> list[int]:
 
 
 def iter_steps(plan: Plan) -> Iterator[AnyStep]:
-    """Yield the work of a plan: together, steps write every payload byte of the target once."""
-    order = plan.targets.order
+    """Yield the work of a plan: together, steps write every payload byte of the target once.
+
+    Each shard is written from its start to its end before the next one, for storages that can only append.
+    """
+    targets, order = plan.targets, plan.targets.order
+    order = order[np.lexsort((targets.offset[order], targets.shard_id[order]))]
     special = np.zeros(plan.num_rows, np.bool_)
     special[[*plan.joined, *plan.edited]] = True
+    before = np.zeros(plan.num_rows, np.intp)  # how many special rows come before each row
+    before[order] = np.cumsum(special[order])
     rows = order[~special[order] & (plan.index.columns.size[order] > 0)]
-    yield from _pack_runs(_iter_runs(plan, rows), plan.step_nbytes)
-    for row in order[special[order]].tolist():
-        if row in plan.joined:
-            yield from _iter_joins(plan, row)
-        else:
-            yield _make_write(plan, row)
+    specials, done = order[special[order]].tolist(), 0
+    for number, runs in groupby(_iter_runs(plan, rows, before), lambda placed: int(before[placed.run.rows[0]])):
+        for row in specials[done:number]:
+            yield from _iter_special(plan, row)
+        done = number
+        yield from _pack_runs(runs, plan.step_nbytes)
+    for row in specials[done:]:
+        yield from _iter_special(plan, row)
+
+
+def _iter_special(plan: Plan, row: int) -> Iterator[AnyStep]:
+    """Yield the work on a row that is no copy or cast of one payload."""
+    if row in plan.joined:
+        yield from _iter_joins(plan, row)
+    else:
+        yield _make_write(plan, row)
 
 
 class _PlacedRun(NamedTuple):
@@ -150,13 +167,13 @@ class _PlacedRun(NamedTuple):
     run: Run
 
 
-def _iter_runs(plan: Plan, rows: Rows) -> Iterator[_PlacedRun]:
-    """Cut rows, which are in order of source and target, where they are not neighbours or not alike."""
+def _iter_runs(plan: Plan, rows: Rows, group: Rows) -> Iterator[_PlacedRun]:
+    """Cut rows, which are in order of the target, where they are not neighbours, not alike or not of one group."""
     source, target = plan.index.columns, plan.targets
     swap = SWAP_NBYTES[source.dtype] if plan.index.header.endianness == BIG else np.ones(plan.num_rows, np.int64)
     is_cast = plan.is_cast
     cast_from, cast_to = np.where(is_cast, source.dtype, 0), np.where(is_cast, target.dtype, 0)
-    alike = (source.shard_id, target.shard_id, cast_from, cast_to, swap)
+    alike = (group, source.shard_id, target.shard_id, cast_from, cast_to, swap)
     before, after = rows[:-1], rows[1:]
     structured = ELEMENT_NBYTES[source.dtype] == 0
     cut = structured[before] | structured[after]
@@ -190,7 +207,7 @@ def _structure(plan: Plan, row: int) -> Structure:
     return Structure(entry.dtype, entry.num_elements, key_to_name(key))
 
 
-def _pack_runs(runs: Iterator[_PlacedRun], step_nbytes: int) -> Iterator[Step]:
+def _pack_runs(runs: Iterable[_PlacedRun], step_nbytes: int) -> Iterator[Step]:
     """Gather runs of the same shards until a step is full; cut those that are larger than a step."""
     pending: list[Run] = []
     shards, filled, num_rows = (0, 0), 0, 0
