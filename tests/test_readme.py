@@ -16,7 +16,7 @@ from tfbundle.cli.parser import VERBS
 from tfbundle.format import entries, extents, index, meta_graph, state, varints
 from tfbundle.sstable import block as table_block
 from tfbundle.sstable import snappy
-from tfbundle.storage import buffers
+from tfbundle.storage import buffers, remote_file
 
 TOP = Path(__file__).resolve().parent.parent
 README = (TOP / "README.md").read_text()
@@ -84,6 +84,7 @@ LIMITS = {
     "`--map` file": name_map._MOST_NBYTES,
     "header of a `.npy` file": npy._MAX_HEADER_NBYTES,
     "window in which tensors are read and written": buffers.WINDOW_NBYTES,
+    "request for a part of a remote file": remote_file.PIECE_NBYTES,
     "an error, whatever names it holds": status._MOST_CHARACTERS,
 }
 _PLAIN_UNITS = ("", "bytes", "times its size", "times their block", "characters")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tfbundle
-from tfbundle.bundle.publish import publish_in_place, remove_stale_shards
+from tfbundle.bundle.publish import publish_bundle, publish_in_place, remove_stale_shards, stage_shards
 from tfbundle.format.entries import BundleHeader
 from tfbundle.format.naming import data_filename
 from tfbundle.storage.base import staging
@@ -52,21 +52,52 @@ def test_stale_shards_that_stay_are_told_with_the_bundle_complete(
     assert tfbundle.load(prefix)["w"].tolist() == [0, 0]
 
 
-def test_directory_that_may_not_be_listed_is_told_with_the_bundle_complete(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nobody knows then whether old data files are left."""
-    prefix = tmp_path / "model"
-    tfbundle.save(prefix, {"w": np.ones(2)})
+class TestDirectoryThatMayNotBeListed:
+    """What a replaced bundle leaves behind is known from its index alone."""
 
-    def refuse(path: str) -> list[str]:
-        raise PermissionError(errno.EACCES, "Permission denied", path)
+    @pytest.fixture
+    def prefix(self, tmp_path: Path) -> Path:
+        """A bundle of three data files."""
+        prefix = tmp_path / "model"
+        path = tmp_path / "other"
+        tfbundle.save(path, {"w": np.ones(2)})
+        with tfbundle.open(path) as bundle, staging(LocalStorage(), replace=False) as stage:
+            storage, header = LocalStorage(), replace(bundle.index.header, num_shards=3)
+            files = stage_shards(stage, storage, str(prefix), [16, 0, 0])
+            files[0].write_at(0, Path(f"{path}.data-00000-of-00001").read_bytes())
+            rows = [(key.encode(), bundle.index.rows[key.encode()]) for key in bundle]
+            publish_bundle(stage, storage, str(prefix), header, rows, "error")
+        assert tfbundle.verify(prefix).ok
+        return prefix
 
-    with monkeypatch.context() as patch, pytest.raises(OSError, match=r"may not be listed; .* is complete") as caught:
-        patch.setattr(os, "listdir", refuse)
-        tfbundle.save(prefix, {"w": np.zeros(2)}, if_exists="replace")
-    assert (caught.value.errno, caught.value.filename) == (errno.EACCES, str(tmp_path))
-    assert tfbundle.load(prefix)["w"].tolist() == [0, 0]
+    def replace(self, prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(path: str) -> list[str]:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "listdir", refuse)
+            tfbundle.save(prefix, {"w": np.zeros(2)}, if_exists="replace")
+
+    def test_old_data_files_go(self, prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.replace(prefix, monkeypatch)
+        names = sorted(path.name for path in prefix.parent.iterdir() if path.name.startswith("model"))
+        assert names == ["model.data-00000-of-00001", "model.index"]
+
+    def test_nothing_was_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.replace(tmp_path / "new", monkeypatch)
+        assert tfbundle.verify(tmp_path / "new").ok
+
+    @pytest.mark.parametrize("trouble", ["damaged", "too many"])
+    def test_old_index_says_nothing(self, prefix: Path, monkeypatch: pytest.MonkeyPatch, trouble: str) -> None:
+        """Nobody knows then whether old data files are left: the user is told with the new bundle complete."""
+        if trouble == "damaged":
+            Path(f"{prefix}.index").write_bytes(b"nothing")
+        else:
+            monkeypatch.setattr("tfbundle.bundle.publish._MAX_UNLISTED_SHARDS", 2)
+        with pytest.raises(OSError, match=r"may not be listed; .* is complete") as caught:
+            self.replace(prefix, monkeypatch)
+        assert (caught.value.errno, caught.value.filename) == (errno.EACCES, str(prefix.parent))
+        assert tfbundle.load(prefix)["w"].tolist() == [0, 0]
 
 
 def test_in_place_with_one_more_data_file(tmp_path: Path) -> None:

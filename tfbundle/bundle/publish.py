@@ -8,12 +8,16 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable, Sequence
 
+from tfbundle.bundle.opening import read_index
 from tfbundle.bundle.target import IfExists, check_room
+from tfbundle.errors import BundleError
 from tfbundle.format.entries import BundleHeader
 from tfbundle.format.index import encode_index_rows
 from tfbundle.format.naming import data_filename, index_filename, strip_data_suffix
 from tfbundle.storage import paths
 from tfbundle.storage.base import Stage, StagedFile, Storage
+
+_MAX_UNLISTED_SHARDS = 100_000  # an index may claim any number
 
 
 def stage_shards(stage: Stage, storage: Storage, prefix: str, shard_nbytes: Sequence[int]) -> list[StagedFile]:
@@ -51,10 +55,11 @@ def publish_bundle(
     """
     path = index_filename(prefix)
     _write_index(stage.create(path), header, rows)
+    unlisted = _list_unlisted_shards(prefix, storage) if if_exists == "replace" else None
 
     def clean_up() -> None:
         if if_exists == "replace":
-            _remove_replaced_shards(prefix, header.num_shards, storage)
+            _remove_replaced_shards(prefix, header.num_shards, storage, unlisted)
 
     stage.publish(last=path, clean_up=clean_up)
 
@@ -75,7 +80,10 @@ def publish_in_place(
     """
     path = index_filename(prefix)
     _write_index(stage.create(path), header, rows)
-    stage.publish_over(path, check=check, clean_up=lambda: _remove_replaced_shards(prefix, header.num_shards, storage))
+    unlisted = _list_unlisted_shards(prefix, storage)
+    stage.publish_over(
+        path, check=check, clean_up=lambda: _remove_replaced_shards(prefix, header.num_shards, storage, unlisted)
+    )
 
 
 def _write_index(file: StagedFile, header: BundleHeader, rows: Iterable[tuple[bytes, bytes]]) -> None:
@@ -89,32 +97,59 @@ def _write_index(file: StagedFile, header: BundleHeader, rows: Iterable[tuple[by
     encode_index_rows(append, header, rows)
 
 
-def _remove_replaced_shards(prefix: str, num_shards: int, storage: Storage) -> None:
+def _list_unlisted_shards(prefix: str, storage: Storage) -> list[str] | None:
+    """Return the names of the data files of the bundle in place, by its index, where the directory may not be listed.
+
+    None if it can be listed, or if the index cannot be read.
+    """
+    index = index_filename(prefix)
+    if not storage.exists(index):
+        return []
+    try:
+        if paths.basename(index) in storage.list_directory(paths.dirname(prefix)):
+            return None
+        num_shards = read_index(prefix, storage).header.num_shards
+    except (BundleError, OSError):
+        return None
+    if num_shards > _MAX_UNLISTED_SHARDS:
+        return None
+    return [paths.basename(data_filename(prefix, shard, num_shards)) for shard in range(num_shards)]
+
+
+def _remove_replaced_shards(prefix: str, num_shards: int, storage: Storage, unlisted: list[str] | None) -> None:
     """Remove stale shards once the new bundle is there.
 
     Raises:
         OSError: one stays where it is; the message says that the bundle is complete.
     """
     try:
-        remove_stale_shards(prefix, num_shards, storage)
+        remove_stale_shards(prefix, num_shards, storage, unlisted)
     except OSError as error:
         state = f"{prefix} is complete, but old data files may be left; tfbundle verify --finish removes them"
         raise OSError(error.errno, f"{error.strerror}; {state}", error.filename) from error
 
 
-def remove_stale_shards(prefix: str, num_shards: int, storage: Storage) -> None:
+def remove_stale_shards(prefix: str, num_shards: int, storage: Storage, unlisted: list[str] | None = None) -> None:
     """Remove data files that a replaced bundle left behind: the same prefix, another number of shards.
 
     To be called while nobody else publishes there, whose data files these could be.
 
+    Args:
+        prefix: of the bundle, which is complete.
+        num_shards: of the bundle.
+        storage: where it is.
+        unlisted: names of the replaced bundle's data files, if known; for a directory that may not be listed.
+
     Raises:
-        OSError: not all of them could be removed, or the directory may not be listed.
+        OSError: not all of them could be removed, or nobody can tell what is there.
     """
     directory, base = paths.split(prefix)
     current = {paths.basename(data_filename(prefix, shard, num_shards)) for shard in range(num_shards)}
     failed: OSError | None = None
-    names = storage.list_directory(directory)
-    if paths.basename(index_filename(prefix)) not in names:
+    names: list[str] | None = storage.list_directory(directory)
+    if paths.basename(index_filename(prefix)) not in (names or ()):
+        names = unlisted
+    if names is None:
         raise OSError(errno.EACCES, "the directory may not be listed", directory)
     for name in names:
         if strip_data_suffix(name) == base and name not in current:

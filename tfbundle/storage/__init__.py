@@ -1,4 +1,5 @@
 """Where bytes live: the only package that touches the operating system.
 
-``base`` says what the rest of the package needs of a storage; ``local`` provides it for the file system.
+``base`` says what the rest of the package needs of a storage; ``local`` provides it for the file system, ``remote`` for
+URLs, ``anywhere`` for both.
 """
