@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -19,7 +20,11 @@ def url(tmp_path: Path) -> Iterator[str]:
     """A directory in memory with two checkpoints, the same as in a directory here."""
     root = f"memory://{tmp_path.name}"
     for number in (1, 2):
-        tensors = {"w": np.arange(2_000, dtype=np.float32) * number, "s": np.array([b"x"], object), "i": np.int64(3)}
+        tensors: dict[str, Any] = {
+            "w": np.arange(2_000, dtype=np.float32) * number,
+            "s": np.array([b"x"], object),
+            "i": np.int64(3),
+        }
         for place in (root, str(tmp_path)):
             tfbundle.save(f"{place}/model-{number}", tensors)
     state = 'model_checkpoint_path: "model-2"\nall_model_checkpoint_paths: "model-1"\n'
