@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 import tfbundle
@@ -20,7 +20,7 @@ def url(tmp_path: Path) -> Iterator[str]:
     """A directory in memory with two checkpoints, the same as in a directory here."""
     root = f"memory://{tmp_path.name}"
     for number in (1, 2):
-        tensors: dict[str, npt.ArrayLike] = {
+        tensors: dict[str, Any] = {
             "w": np.arange(2_000, dtype=np.float32) * number,
             "s": np.array([b"x"], object),
             "i": np.int64(3),

@@ -29,6 +29,7 @@ _MOST_NBYTES = 8 * PIECE_NBYTES  # in pieces of all files, beyond which they bec
 _LEAST_PIECE_NBYTES = 1 << 20
 _MOST_AHEAD = 2  # threads
 _MOST_HELD = 64  # pieces of one file, however small
+_MOST_DONE = 8  # of those, small ones that were read
 _MOST_EXTENTS = 10_000  # that are kept in mind
 
 Fetch = Callable[[int, int], bytes]
@@ -245,12 +246,11 @@ class _Pieces:
         self._drop(start)
         self._held[start] = piece
         self._budget.nbytes += len(piece.data)
-        while len(self._held) > 1 and self._is_too_much():
-            done = (start for start, held in self._held.items() if held.rest <= 0)
-            self._drop(next(done, next(iter(self._held))))
-
-    def _is_too_much(self) -> bool:
-        return self._large_nbytes > _HELD_NBYTES or len(self._held) > _MOST_HELD
+        done = [start for start, held in self._held.items() if held.rest <= 0]
+        for each in done[:-_MOST_DONE]:
+            self._drop(each)
+        while len(self._held) > 1 and (self._large_nbytes > _HELD_NBYTES or len(self._held) > _MOST_HELD):
+            self._drop(next(iter(self._held)))
 
     @property
     def _large_nbytes(self) -> int:
