@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.support.processes import environment
 
@@ -21,14 +22,16 @@ class Cluster:
 
     Args:
         folder: for its files.
+        variables: of the environment of its workers.
 
     Attributes:
         address: of the scheduler.
         folder: where every worker notes itself.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
         self.folder = folder
+        self._variables = variables
         self._scheduler_file = folder / "scheduler.json"
         self._stack = ExitStack()
         self._start("scheduler", "--scheduler-file", str(self._scheduler_file), "--host", "127.0.0.1", "--port", "0")
@@ -48,7 +51,7 @@ class Cluster:
         """Start a process that is ended with the cluster."""
         log = self._stack.enter_context((self.folder / f"{words[0]}.log").open("ab"))
         command = [*before, sys.executable, "-m", "dask", *words, "--no-dashboard"]
-        variables = environment(TFBUNDLE_TEST_FOLDER=str(self.folder))
+        variables = environment(TFBUNDLE_TEST_FOLDER=str(self.folder), **self._variables)
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", env=variables)
         self._stack.callback(end, process)
 
@@ -95,9 +98,11 @@ def wait_until(condition: object, seconds: float = PATIENCE_SECONDS) -> None:
 
 
 @contextmanager
-def running_cluster(folder: Path, num_workers: int) -> Iterator[Cluster]:
+def running_cluster(
+    folder: Path, num_workers: int, variables: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Cluster]:
     """Give a cluster with so many workers, of one thread each."""
-    cluster = Cluster(folder)
+    cluster = Cluster(folder, variables)
     try:
         cluster.add_workers(num_workers)
         yield cluster

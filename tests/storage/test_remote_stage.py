@@ -10,7 +10,6 @@ from tfbundle.errors import UnsupportedError
 from tfbundle.storage import remote_stage
 from tfbundle.storage.base import staging
 from tfbundle.storage.remote import RemoteStorage
-from tfbundle.storage.remote_stage import _holds_back
 
 FILE, LAST = "faulty://d/file", "faulty://d/last"
 
@@ -107,9 +106,11 @@ def test_storage_that_does_not_keep_what_is_written() -> None:
         assert FaultyFileSystem.store == {}
 
 
-def test_which_file_systems_hold_uploads_back() -> None:
+def test_which_file_systems_hold_uploads_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = RemoteStorage()
     for protocol, expected in ((("s3", "s3a"), True), ("gs", True), (("gcs", "gs"), True), ("memory", False)):
-        assert _holds_back(SimpleNamespace(protocol=protocol)) is expected
+        monkeypatch.setattr(storage, "filesystem", lambda path, found=protocol: SimpleNamespace(protocol=found))
+        assert storage.replaces_at_once("any://path") is expected
 
 
 def test_old_index_goes_first_where_uploads_are_visible_at_once() -> None:

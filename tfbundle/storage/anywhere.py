@@ -74,6 +74,10 @@ class Anywhere:
         """Return the path by which a worker elsewhere opens the same file."""
         return self.at(path).absolute(path)
 
+    def replaces_at_once(self, path: str) -> bool:
+        """Tell whether a file that is written there takes the place of another in one moment."""
+        return self.at(path).replaces_at_once(path)
+
     def is_in_use(self, path: str) -> bool:
         """Tell whether somebody still writes a staged file."""
         return self.at(path).is_in_use(path)

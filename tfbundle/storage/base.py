@@ -139,6 +139,9 @@ class Storage(Protocol):
     def absolute(self, path: str) -> str:
         """Return the path by which a worker elsewhere opens the same file."""
 
+    def replaces_at_once(self, path: str) -> bool:
+        """Tell whether a file that is written there takes the place of another in one moment."""
+
     def is_in_use(self, path: str) -> bool:
         """Tell whether somebody still writes the files that were staged with the one at ``path``, the first of them."""
 

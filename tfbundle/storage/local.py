@@ -108,6 +108,10 @@ class LocalStorage:
         """Return a path that does not depend on the working directory."""
         return os.path.abspath(path)
 
+    def replaces_at_once(self, path: str) -> bool:
+        """Return True: files are renamed."""
+        return True
+
     def is_in_use(self, path: str) -> bool:
         """Tell whether a process still writes the files that were staged with the one at ``path``."""
         return is_in_use(path)

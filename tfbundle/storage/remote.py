@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 
 _READ_ONLY = ("http", "https")
+_OBJECT_STORES = {"s3", "s3a", "gs", "gcs"}
 _LOOK_SECONDS = 5.0  # how long what was found at a path serves to open it
 _INSTALL = "pip install 'tfbundle[remote]'"
 _VERSION_KEYS = ("ETag", "etag", "generation", "md5Hash", "content_md5", "LastModified", "Last-Modified")
@@ -116,6 +117,11 @@ class RemoteStorage:
     def absolute(self, path: str) -> str:
         """Return the URL, which is the same everywhere."""
         return path
+
+    def replaces_at_once(self, path: str) -> bool:
+        """Tell whether a file is seen only when it is complete: those of the large object stores are."""
+        found = self.filesystem(path).protocol
+        return bool(_OBJECT_STORES & {found, *(found if isinstance(found, (tuple, list)) else ())})
 
     def is_in_use(self, path: str) -> bool:
         """Return False: nobody can know."""

@@ -249,7 +249,7 @@ class RemoteStage:
 
     def _before_upload(self, path: str) -> None:
         """Take an old bundle away before anything of it is overwritten, where uploads cannot be held back."""
-        if self._replace and path != self._foreseen and not _holds_back(self._storage.filesystem(path)):
+        if self._replace and path != self._foreseen and not self._storage.replaces_at_once(path):
             with self._lock:
                 self._make_bare(self._foreseen)
 
@@ -351,9 +351,3 @@ def _can_hold_back(upload: Any) -> bool:
 
     overrides = isinstance(upload, AbstractBufferedFile) and type(upload).commit is not AbstractBufferedFile.commit
     return overrides and not getattr(upload, "autocommit", True)
-
-
-def _holds_back(filesystem: Any) -> bool:
-    """Tell whether a file system's files are known to become visible only when they are committed."""
-    found = filesystem.protocol
-    return bool({"s3", "s3a", "gs", "gcs"} & {found, *(found if isinstance(found, (tuple, list)) else ())})

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterable
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tfbundle.streaming.pipeline import StepContext, StepResult
-from tfbundle.streaming.steps import AnyStep
+from tfbundle.streaming.steps import AnyStep, Batch, Task
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
-Results = Generator[tuple[AnyStep, StepResult], None, None]
-"""Steps and what came of them; to be closed."""
+Results = Generator[tuple[Task, StepResult], None, None]
+"""Tasks and what came of them; to be closed."""
+
+_Task = TypeVar("_Task", AnyStep, Batch)
 
 _PATIENCE_SECONDS = 60.0  # for steps that have begun when a run is given up; they take a second
 
 
 def run_steps(
-    do: Callable[[StepContext, AnyStep], StepResult],
+    do: Callable[[StepContext, _Task], StepResult],
     context: StepContext,
-    steps: Iterable[AnyStep],
+    steps: Iterable[_Task],
     executor: Executor | None,
     num_workers: int,
 ) -> Results:
@@ -42,7 +44,7 @@ def run_steps(
             yield step, do(context, step)
         return
     done: SimpleQueue[Future[StepResult]] = SimpleQueue()
-    waiting: dict[Future[StepResult], AnyStep] = {}
+    waiting: dict[Future[StepResult], Task] = {}
     try:
         for step in steps:
             future = executor.submit(do, context.narrow(step), step)
@@ -56,9 +58,7 @@ def run_steps(
         _give_up(waiting)
 
 
-def _take(
-    done: SimpleQueue[Future[StepResult]], waiting: dict[Future[StepResult], AnyStep]
-) -> tuple[AnyStep, StepResult]:
+def _take(done: SimpleQueue[Future[StepResult]], waiting: dict[Future[StepResult], Task]) -> tuple[Task, StepResult]:
     future = done.get()
     return waiting.pop(future), future.result()
 

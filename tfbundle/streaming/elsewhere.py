@@ -51,7 +51,7 @@ def run_steps_elsewhere(context: StepContext, plan: Plan, executor: Executor, nu
         OSError: the executor, or a worker, failed.
     """
     plan = replace(plan, step_nbytes=choose_step_nbytes(plan.source_nbytes))
-    distant = _absolute(context)
+    distant = make_absolute(context)
     writes: list[AnyStep] = []
 
     def iter_distant() -> Iterator[AnyStep]:
@@ -63,9 +63,9 @@ def run_steps_elsewhere(context: StepContext, plan: Plan, executor: Executor, nu
 
     do = run_step if _works_here(executor) else run_step_elsewhere
     results = run_steps(do, distant, iter_distant(), executor, num_workers or DEFAULT_NUM_WORKERS)
-    with closing(_blaming_executor(results)) as found:
+    with closing(blaming_executor(results)) as found:
         for step, result in found:
-            _write_edges(context, step, result.edges)
+            _write_edges(context, step.target_shard, result.edges)
             yield step, result
     yield from run_steps(run_step, context, writes, None, 1)
 
@@ -87,7 +87,7 @@ def _works_here(executor: Executor) -> bool:
     return isinstance(executor, (ThreadPoolExecutor, ProcessPoolExecutor))
 
 
-def _absolute(context: StepContext) -> StepContext:
+def make_absolute(context: StepContext) -> StepContext:
     """Return the context with paths that do not depend on where a worker was started."""
     absolute = context.storage.absolute
     sources, targets = (
@@ -103,7 +103,7 @@ def run_step_elsewhere(context: StepContext, step: AnyStep) -> StepResult:
         FormatError: the source is too short, or a string payload is malformed.
         OSError: reading or writing failed; the message names the machine.
     """
-    with _naming_machine():
+    with naming_machine():
         return _run_step_in_blocks(context, step) if context.targets else run_step(context, step)
 
 
@@ -116,7 +116,7 @@ def _run_step_in_blocks(context: StepContext, step: AnyStep) -> StepResult:
 
 
 @contextmanager
-def _naming_machine() -> Iterator[None]:
+def naming_machine() -> Iterator[None]:
     """Let errors about files say whose view that is."""
     try:
         yield
@@ -131,14 +131,14 @@ def _naming_machine() -> Iterator[None]:
         raise OSError(error.errno, reason, error.filename) from error
 
 
-def _write_edges(context: StepContext, step: AnyStep, edges: tuple[Edge, ...]) -> None:
+def _write_edges(context: StepContext, shard_id: int, edges: tuple[Edge, ...]) -> None:
     if edges:
-        with closing(open_target(context, step.target_shard)) as target:
+        with closing(open_target(context, shard_id)) as target:
             for edge in edges:
                 target.write_at(edge.offset, edge.data)
 
 
-def _blaming_executor(results: Results) -> Results:
+def blaming_executor(results: Results) -> Results:
     """Yield results; what no step raises is the executor's failure.
 
     Raises:

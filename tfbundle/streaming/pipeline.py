@@ -28,7 +28,7 @@ from tfbundle.storage.nowhere import Nowhere
 from tfbundle.streaming.blocks import Edge
 from tfbundle.streaming.join import Join, iter_windows
 from tfbundle.streaming.plan import Rows
-from tfbundle.streaming.steps import AnyStep, Run, Structure, Transform, Write, source_shards
+from tfbundle.streaming.steps import AnyStep, Run, Structure, Task, Transform, Write, source_shards
 from tfbundle.streaming.workspace import Treatment, Workspace, swap_bytes, workspace
 
 
@@ -79,7 +79,7 @@ class StepContext(NamedTuple):
     targets: Mapping[int, str]
     treatment: Treatment
 
-    def narrow(self, step: AnyStep) -> StepContext:
+    def narrow(self, step: Task) -> StepContext:
         """Return what one step needs to know: with every step, thousands of paths would travel otherwise."""
         targets = {step.target_shard: self.targets[step.target_shard]} if self.targets else {}
         return self._replace(sources={shard: self.sources[shard] for shard in source_shards(step)}, targets=targets)

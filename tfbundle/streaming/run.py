@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from tfbundle.bundle.publish import publish_bundle, stage_shards
 from tfbundle.bundle.target import IfExists
 from tfbundle.casting.policy import OnOverflow
 from tfbundle.casting.stats import StatsTable
-from tfbundle.storage.base import ReadableFile, Storage, staging
+from tfbundle.storage.base import ReadableFile, Stage, Storage, staging
 from tfbundle.storage.paths import is_url
 from tfbundle.streaming.dispatch import Results, run_steps
 from tfbundle.streaming.ledger import Ledger
@@ -40,7 +40,7 @@ class RunOptions:
         progress: is told how far the run has come.
         executor: does the work instead of workers of our own: any ``concurrent.futures.Executor``, such as that of a
             ``dask.distributed.Client`` or of ``mpi4py``. Its workers have this package, of the same version, and
-            find source and target under the same absolute paths. It is not shut down. A worker that is lost
+            find source and target under the same absolute paths, or URLs. It is not shut down. A worker that is lost
             does no harm where the executor does its steps again.
 
     Raises:
@@ -89,16 +89,35 @@ def carry_out(
         ChecksumError, FormatError: a source is damaged, or changed meanwhile. Nothing is left behind.
         CastError: values overflow and ``on_overflow`` does not allow it. Nothing is left behind.
     """
-    with staging(storage, replace=options.if_exists == "replace") as stage:
-        files = stage_shards(stage, storage, prefix, plan.shard_nbytes)
-        for file in files:
-            file.close()  # whoever writes opens it; there may be thousands
-        targets = {shard: file.path for shard, file in enumerate(files)}
+    with _staged_shards(plan, prefix, storage, options) as (stage, targets):
         context = StepContext(storage, _paths(sources), targets, Treatment(on_overflow, options.measure))
         ledger = _run(context, plan, sources, options)
         ledger.check_overflow(on_overflow)
         publish_bundle(stage, storage, prefix, plan.header, ledger.iter_index_rows(), options.if_exists)
     return ledger.stats
+
+
+@contextmanager
+def _staged_shards(
+    plan: Plan, prefix: str, storage: Storage, options: RunOptions
+) -> Iterator[tuple[Stage, Mapping[int, str]]]:
+    """Give a stage, and the path at which each target shard is written until it is published."""
+    with ExitStack() as stack:
+        replace = options.if_exists == "replace"
+        if options.executor is not None and is_url(prefix):
+            from tfbundle.streaming.uploads import take_over, uploaded_shards
+
+            num_shards = len(plan.shard_nbytes)
+            uploads = stack.enter_context(uploaded_shards(storage, prefix, num_shards, options.if_exists))
+            stage = stack.enter_context(staging(storage, replace=replace))
+            take_over(stage, prefix, uploads)
+            yield stage, uploads
+            return
+        stage = stack.enter_context(staging(storage, replace=replace))
+        files = stage_shards(stage, storage, prefix, plan.shard_nbytes)
+        for file in files:
+            file.close()  # whoever writes opens it; there may be thousands
+        yield stage, {shard: file.path for shard, file in enumerate(files)}
 
 
 def survey(
@@ -139,11 +158,7 @@ def _doing_steps(context: StepContext, plan: Plan, options: RunOptions) -> Itera
     """Give the results of all steps; when the block is left, nobody does any more."""
     uploads = any(map(is_url, context.targets.values()))  # each goes from its first to its last byte
     if options.executor is not None:
-        if uploads:
-            raise ValueError("an executor cannot share in uploads: write to a disk that all its workers see")
-        from tfbundle.streaming.elsewhere import run_steps_elsewhere
-
-        with closing(run_steps_elsewhere(context, plan, options.executor, options.jobs)) as results:
+        with closing(_run_elsewhere(context, plan, options.executor, options.jobs, uploads=uploads)) as results:
             yield results
         return
     num_workers = choose_num_workers(1 if uploads else options.jobs, plan.source_nbytes, plan.step_nbytes)
@@ -152,3 +167,13 @@ def _doing_steps(context: StepContext, plan: Plan, options: RunOptions) -> Itera
         closing(run_steps(run_step, context, iter_steps(plan), executor, num_workers)) as results,
     ):
         yield results
+
+
+def _run_elsewhere(
+    context: StepContext, plan: Plan, executor: Executor, num_workers: int | None, *, uploads: bool
+) -> Results:
+    from tfbundle.streaming.elsewhere import run_steps_elsewhere
+    from tfbundle.streaming.uploads import run_batches
+
+    run = run_batches if uploads else run_steps_elsewhere
+    return run(context, plan, executor, num_workers)

@@ -120,13 +120,38 @@ class Write(NamedTuple):
 AnyStep = Step | Join | Write
 
 
-def source_shards(step: AnyStep) -> list[int]:
-    """Return the numbers of the source shards that a step reads, ascending.
+class Batch(NamedTuple):
+    """All steps of one target shard, in its order, for a storage that takes a file from one worker only.
+
+    Attributes:
+        target_shard: the shard they write.
+        target_nbytes: its size.
+        steps: what to do.
+    """
+
+    target_shard: int
+    target_nbytes: int
+    steps: tuple[AnyStep, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Source bytes."""
+        return sum(step.nbytes for step in self.steps)
+
+
+Task = AnyStep | Batch
+"""What a worker is given."""
+
+
+def source_shards(step: Task) -> list[int]:
+    """Return the numbers of the source shards that a step or batch reads, ascending.
 
     Example:
         >>> source_shards(Step(3, 0, ()))
         [3]
     """
+    if isinstance(step, Batch):
+        return sorted({shard for each in step.steps for shard in source_shards(each)})
     if isinstance(step, Join):
         return sorted({source.shard_id for source in step.sources})
     return [step.source_shard] if isinstance(step, Step) else []
@@ -152,6 +177,16 @@ def iter_steps(plan: Plan) -> Iterator[AnyStep]:
         yield from _pack_runs(runs, plan.step_nbytes)
     for row in specials[done:]:
         yield from _iter_special(plan, row)
+
+
+def iter_batches(plan: Plan) -> Iterator[Batch]:
+    """Yield the work of a plan, by target shard; one that stays empty has a batch, too."""
+    done = 0
+    for shard, steps in groupby(iter_steps(plan), lambda step: step.target_shard):
+        yield from (Batch(empty, plan.shard_nbytes[empty], ()) for empty in range(done, shard))
+        yield Batch(shard, plan.shard_nbytes[shard], tuple(steps))
+        done = shard + 1
+    yield from (Batch(empty, plan.shard_nbytes[empty], ()) for empty in range(done, len(plan.shard_nbytes)))
 
 
 def _iter_special(plan: Plan, row: int) -> Iterator[AnyStep]:
