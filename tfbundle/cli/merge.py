@@ -28,7 +28,6 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="unite checkpoints",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("sources", metavar="SRC", nargs="+", help="the checkpoints to unite")
     parser.add_argument("target", metavar="DST", help="where the result goes: a prefix, or a directory")

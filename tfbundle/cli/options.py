@@ -19,7 +19,8 @@ def add_layout_options(parser: Any) -> None:
         "--max-shard-size",
         metavar="SIZE",
         type=parse_given,
-        help="begin another data file where this size, such as 2GB, would be exceeded; tensors are not split",
+        help="begin another data file where this size, in bytes or such as 2GB or 512MiB, would be exceeded; tensors "
+        "are not split (default: no limit)",
     )
 
 
@@ -41,7 +42,7 @@ def add_write_options(parser: Any, dry_run: str = _DRY_RUN) -> None:
 def add_jobs_option(parser: Any) -> None:
     """Add the option for the number of workers."""
     parser.add_argument(
-        "--jobs", metavar="N", type=int, help="number of workers (default: one for each core, 8 at most)"
+        "--jobs", metavar="N", type=int, help="number of worker processes (default: one for each core, 8 at most)"
     )
 
 

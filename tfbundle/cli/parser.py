@@ -6,18 +6,37 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import tfbundle
+from tfbundle.cli.manual import PROGRAM_EPILOG, ManualFormatter, add_sections, synopsis
 from tfbundle.cli.output import escape
-from tfbundle.cli.status import IO_FAILED, PIPE_CLOSED, STATUS_HELP, USAGE
+from tfbundle.cli.status import IO_FAILED, PIPE_CLOSED, USAGE
 from tfbundle.cli.streams import give_up_streams
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
-VERBS = ("halve", "cast", "merge", "average", "set", "ls", "show", "stats", "verify", "diff", "salvage", "demo")
+VERBS = (
+    "halve",
+    "cast",
+    "merge",
+    "average",
+    "set",
+    "ls",
+    "show",
+    "stats",
+    "verify",
+    "diff",
+    "salvage",
+    "demo",
+    "completion",
+)
 """Modules beside this one."""
+
+_USAGE = """\
+%(prog)s VERB [ARGUMENT ...]
+%(prog)s VERB --help
+%(prog)s --version"""
 
 _DESCRIPTION = """\
 Read, write, halve and otherwise convert TensorFlow checkpoints without TensorFlow.
@@ -29,6 +48,9 @@ output takes the source's name."""
 
 class _Parser(argparse.ArgumentParser):
     """A parser that tells what is wrong in one line, as ``main`` does, and leaves the usage to ``--help``."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "formatter_class": ManualFormatter})
 
     def error(self, message: str) -> NoReturn:
         """Leave with the exit status of wrong usage."""
@@ -45,6 +67,16 @@ class _Parser(argparse.ArgumentParser):
                 sys.exit(PIPE_CLOSED if isinstance(error, BrokenPipeError) else IO_FAILED)
 
 
+class _Version(argparse.Action):
+    """Prints what a report of a bug should say."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from tfbundle.cli.version import version_text
+
+        parser._print_message(version_text(), sys.stdout)
+        parser.exit()
+
+
 def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Return the parser of the command line; parsed options have ``run``, the verb's function.
 
@@ -58,15 +90,18 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="tfbundle",
         description=_DESCRIPTION,
-        epilog=STATUS_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=PROGRAM_EPILOG,
     )
-    parser.add_argument("--version", action="version", version=f"tfbundle {tfbundle.__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version, and those of what it uses")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show a traceback when something fails")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", required=True)
     for verb in arguments[:1] if arguments and arguments[0] in VERBS else VERBS:
         import_module(f"tfbundle.cli.{verb}").add_parser(verbs, common)
+    for of_verb in verbs.choices.values():
+        of_verb.usage = of_verb.usage or synopsis(of_verb)
+        of_verb.epilog = add_sections(of_verb.epilog)
+    parser.usage = _USAGE
     return parser
 
 
