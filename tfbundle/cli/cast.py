@@ -25,7 +25,7 @@ _EPILOG = f"""\
 {NAMING_HELP}
 
 examples:
-  tfbundle cast half/model.ckpt-1000 single/ --to float32
+  tfbundle cast half.ckpt single/ --to float32
   tfbundle cast model.ckpt-1000 brain/ --to bfloat16 --rule '*/moving_*=float32'
   tfbundle cast model.ckpt-1000 fixed/ --to int64 --only global_step"""
 

@@ -91,7 +91,8 @@ def write_script(shell: str) -> str:
     parser = build_parser()
     for action in _iter_actions(parser):
         _prepare(action)
-    return str(shtab.complete(parser, shell=shell)).rstrip("\n")
+    script = str(shtab.complete(parser, shell=shell)).rstrip("\n")
+    return script.replace('"(*):', '"*:')  # of zsh: options may stand among many SRC
 
 
 def _iter_actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:

@@ -28,7 +28,7 @@ which may match anywhere in the name. A pattern that matches nothing is an error
 
 examples:
   tfbundle diff model.ckpt-1000 copy/model.ckpt-1000
-  tfbundle diff model.ckpt-1000 model.ckpt-2000 --only '*/kernel' --all
+  tfbundle diff model.ckpt-900 model.ckpt-1000 --only '*/kernel' --all
   tfbundle diff model.ckpt-1000 half/ --ignore-dtype --rtol 1e-3 --atol 1e-7"""
 
 _MOST_LINES = 20

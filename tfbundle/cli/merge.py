@@ -17,7 +17,7 @@ stands for all of them."""
 _EPILOG = """\
 examples:
   tfbundle merge encoder.ckpt decoder.ckpt both.ckpt
-  tfbundle merge model.ckpt-1000_temp model.ckpt-1000 --move"""
+  tfbundle merge model.ckpt-2000_temp model.ckpt-2000 --move"""
 
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
