@@ -69,6 +69,11 @@ def needs_shell(name: str) -> None:
         _miss("SHELLS", f"{name} is not on the path")
 
 
+def needs_build_backend() -> None:
+    """Go on where wheels can be built."""
+    needs_module("hatchling")
+
+
 def needs_root() -> None:
     """Go on as root alone, on Linux."""
     if sys.platform != "linux" or os.geteuid() != 0:
