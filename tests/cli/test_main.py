@@ -91,6 +91,14 @@ def test_version(tfbundle: Command) -> None:
     assert "no-such" not in second
 
 
+def test_verb_that_is_spelled_wrong(tfbundle: Command) -> None:
+    tfbundle("hlave", "a", "b").check_error(
+        2, "there is no verb 'hlave'; the nearest is halve; tfbundle --help tells more"
+    )
+    tfbundle("quantize").check_error(2, "there is no verb 'quantize'; expected one of halve, cast, merge, ")
+    tfbundle("\x1b[1m").check_error(2, "there is no verb '\\x1b[1m'")
+
+
 # Exit statuses.
 
 

@@ -92,7 +92,9 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         description=_DESCRIPTION,
         epilog=PROGRAM_EPILOG,
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version, and those of what it uses")
+    parser.add_argument(
+        "-V", "--version", action=_Version, nargs=0, help="print the version, and those of what it uses"
+    )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", required=True)
@@ -103,6 +105,15 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         of_verb.epilog = add_sections(of_verb.epilog)
     parser.usage = _USAGE
     return parser
+
+
+def _explain_verb(word: str) -> str:
+    """Say that a word is no verb, and which one may be meant."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, VERBS, 1)
+    advice = f"the nearest is {near[0]}" if near else f"expected one of {', '.join(VERBS)}"
+    return f"there is no verb {word!r}; {advice}"
 
 
 def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -116,6 +127,8 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         (['a', 'b'], 'both')
     """
     parser = build_parser(arguments)
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in VERBS:
+        parser.error(_explain_verb(arguments[0]))
     options, rest = parser.parse_known_args(arguments)
     if rest and (not getattr(options, "takes_many", False) or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")

@@ -6,7 +6,18 @@ import platform
 
 import tfbundle
 
-_PACKAGES = ("numpy", "protobuf", "crc32c", "ml_dtypes", "cramjam", "tqdm", "shtab", "safetensors", "fsspec", "distributed")
+_PACKAGES = (
+    "numpy",
+    "protobuf",
+    "crc32c",
+    "ml_dtypes",
+    "cramjam",
+    "tqdm",
+    "shtab",
+    "safetensors",
+    "fsspec",
+    "distributed",
+)
 
 
 def version_text() -> str:
