@@ -104,7 +104,8 @@ def test_backend_is_of_one_version() -> None:
 
 def test_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
     found = {name for name in _files(wheel) if ".dist-info/" not in name}
-    listed = subprocess.run(["git", "ls-files", "tfbundle"], cwd=TOP, capture_output=True, text=True, check=False)
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "tfbundle"]
+    listed = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
     if listed.returncode:
         pytest.skip("not in a clone")
     assert found == set(listed.stdout.split())
