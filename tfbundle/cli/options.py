@@ -42,7 +42,7 @@ def add_write_options(parser: Any, dry_run: str = _DRY_RUN) -> None:
 def add_jobs_option(parser: Any) -> None:
     """Add the option for the number of workers."""
     parser.add_argument(
-        "--jobs", metavar="N", type=int, help="number of worker processes (default: one for each core, 8 at most)"
+        "--jobs", metavar="N", type=int, help="number of workers (default: one for each core, 8 at most)"
     )
 
 
