@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def test_help(tfbundle: Command) -> None:
     assert (found.status, found.errors) == (0, "")
     for verb in OPTIONS:
         assert f"\n    {verb} " in found.output
-    assert "exit status: 0 done" in found.output
+    assert "exit status:\n  0    done\n" in found.output
 
 
 @pytest.mark.parametrize("verb", OPTIONS)
@@ -84,7 +85,18 @@ def test_only_the_verb_that_is_asked_for_is_imported() -> None:
 
 
 def test_version(tfbundle: Command) -> None:
-    assert tfbundle("--version").output == f"tfbundle {package.__version__}\n"
+    first, second = tfbundle("--version").output.splitlines()
+    assert first == f"tfbundle {package.__version__}"
+    assert f"Python {platform.python_version()}, numpy {np.__version__}, protobuf " in second
+    assert "no-such" not in second
+
+
+def test_verb_that_is_spelled_wrong(tfbundle: Command) -> None:
+    tfbundle("hlave", "a", "b").check_error(
+        2, "there is no verb 'hlave'; the nearest is halve; tfbundle --help tells more"
+    )
+    tfbundle("quantize").check_error(2, "there is no verb 'quantize'; expected one of halve, cast, merge, ")
+    tfbundle("\x1b[1m").check_error(2, "there is no verb '\\x1b[1m'")
 
 
 # Exit statuses.

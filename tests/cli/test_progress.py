@@ -34,8 +34,16 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_choice_for_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     make_terminal(monkeypatch)
+    monkeypatch.setenv("TERM", "xterm")
     pytest.importorskip("tqdm")
     assert isinstance(terminal_progress(quiet=False), BarProgress)
+    assert isinstance(terminal_progress(quiet=True), NoProgress)
+
+
+def test_choice_for_a_terminal_that_cannot_go_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_terminal(monkeypatch)
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(terminal_progress(quiet=False), LineProgress)
     assert isinstance(terminal_progress(quiet=True), NoProgress)
 
 

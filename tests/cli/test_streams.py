@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ COMMANDS = {
     "diff": "diff {source} {other} --all",
     "salvage": "salvage {source} {target}",
     "demo": "demo",
+    "completion": "completion bash",
     "json": "ls {source} --json",
     "help": "--help",
     "help of a verb": "halve --help",
@@ -186,10 +188,32 @@ def test_r17_whatever_the_terminal_is_said_to_be(tmp_path: Path, variables: dict
 def test_r17_a_bar_on_a_terminal_has_no_names(tmp_path: Path) -> None:
     """What a bar sends to move the cursor is all that is sent."""
     source = HandmadeBundle([floats("\x1b]0;title\x07\u202e", np.zeros(1 << 20))]).write(tmp_path / "\x1b[31m")
+    status, printed = _run_on_terminal(["halve", source, str(tmp_path / "\x1b[32m")], TERM="xterm")
+    assert status == 0
+    for piece in (b"\x1b[31m", b"\x1b[32m", b"\x1b]0;", b"\x07", "\u202e".encode()):
+        assert piece not in printed
+
+
+COLOR = re.compile(rb"\x1b\[[0-9;]*m")
+
+
+@pytest.mark.parametrize("label", [*COMMANDS, "wrong usage"])
+def test_no_color_on_a_terminal(folder: Path, tmp_path: Path, label: str) -> None:
+    """As https://no-color.org has it; only ``argparse`` itself colours, from Python 3.14 on."""
+    words = ["ls", "--nope"] if label == "wrong usage" else _words(folder, tmp_path / "target", label)
+    status, printed = _run_on_terminal(words, TERM="xterm-256color", NO_COLOR="1", FORCE_COLOR=None)
+    assert status == (2 if label == "wrong usage" else 1 if label in DIFFERENT else 0)
+    assert printed
+    assert not COLOR.search(printed)
+
+
+def _run_on_terminal(words: list[str], **changes: str | None) -> tuple[int, bytes]:
+    """Run ``tfbundle`` on a terminal; return its exit status and what it printed."""
     reading, writing = pty.openpty()
     script = "import sys; from tfbundle.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", script, "halve", source, str(tmp_path / "\x1b[32m")]
-    process = subprocess.Popen(command, stdout=writing, stderr=writing, env=_plain(TERM="xterm"))
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *words], stdout=writing, stderr=writing, env=_plain(**changes)
+    )
     os.close(writing)
     printed = b""
     try:
@@ -198,6 +222,4 @@ def test_r17_a_bar_on_a_terminal_has_no_names(tmp_path: Path) -> None:
     except OSError:
         pass  # how Linux tells that the other end is closed
     os.close(reading)
-    assert process.wait(60) == 0
-    for piece in (b"\x1b[31m", b"\x1b[32m", b"\x1b]0;", b"\x07", "\u202e".encode()):
-        assert piece not in printed
+    return process.wait(60), printed

@@ -1,8 +1,8 @@
 """What some tests need and not every machine has: TensorFlow, the corpus of checkpoints, a browser, ways to do harm.
 
 Where it is missing the test is skipped, visibly; with ``TFBUNDLE_REQUIRE_TENSORFLOW=1``, ``TFBUNDLE_REQUIRE_CORPUS=1``,
-``TFBUNDLE_REQUIRE_BROWSER=1``, ``TFBUNDLE_REQUIRE_FAULTS=1`` or ``TFBUNDLE_REQUIRE_CLUSTERS=1`` in the environment it
-fails.
+``TFBUNDLE_REQUIRE_BROWSER=1``, ``TFBUNDLE_REQUIRE_SHELLS=1``, ``TFBUNDLE_REQUIRE_CLUSTERS=1`` or
+``TFBUNDLE_REQUIRE_FAULTS=1`` in the environment it fails.
 """
 
 from __future__ import annotations
@@ -62,6 +62,17 @@ def browser_programs() -> tuple[str, str]:
     except ImportError as error:
         _miss("BROWSER", f"selenium cannot be imported: {error}")
     return chromium, driver
+
+
+def needs_shell(name: str) -> None:
+    """Go on where a shell is installed."""
+    if not shutil.which(name):
+        _miss("SHELLS", f"{name} is not on the path")
+
+
+def needs_build_backend() -> None:
+    """Go on where wheels can be built."""
+    needs_module("hatchling")
 
 
 def needs_root() -> None:

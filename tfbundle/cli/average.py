@@ -41,7 +41,6 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="the mean of several checkpoints",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "sources", metavar="SRC", nargs="+", help="the checkpoints, two or more; a directory for --last"
@@ -57,8 +56,8 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         "--integers",
         choices=("last", "agree"),
         default="last",
-        help="what to do where tensors that are no floats differ: take the last checkpoint's (the default), or refuse; "
-        "the object graph of a TF2 checkpoint is the last one's in any case",
+        help="what to do where tensors that are no floats differ: last takes those of the last checkpoint; agree "
+        "refuses; the object graph of a TF2 checkpoint is the last one's in any case",
     )
     add_layout_options(parser)
     add_write_options(parser)

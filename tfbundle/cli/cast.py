@@ -25,7 +25,7 @@ _EPILOG = f"""\
 {NAMING_HELP}
 
 examples:
-  tfbundle cast half/model.ckpt-1000 single/ --to float32
+  tfbundle cast half.ckpt single/ --to float32
   tfbundle cast model.ckpt-1000 brain/ --to bfloat16 --rule '*/moving_*=float32'
   tfbundle cast model.ckpt-1000 fixed/ --to int64 --only global_step"""
 
@@ -35,10 +35,10 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser = verbs.add_parser(
         "cast",
         parents=[common],
+        usage="%(prog)s [OPTION ...] --to DTYPE SRC DST\n%(prog)s [OPTION ...] --like TEMPLATE SRC DST",
         help="cast tensors to another dtype",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", metavar="SRC", help="the checkpoint to convert")
     parser.add_argument("target", metavar="DST", help="where the result goes: a prefix, or a directory")

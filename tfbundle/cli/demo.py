@@ -30,10 +30,9 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="make, halve and verify a small checkpoint",
         description=_DESCRIPTION,
-        epilog="example:\n  tfbundle demo",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n  tfbundle demo\n  tfbundle demo checkpoints/",
     )
-    parser.add_argument("directory", metavar="DIR", nargs="?", help="where the checkpoints go and stay")
+    parser.add_argument("directory", metavar="DIR", nargs="?", help="where the checkpoints go, and stay")
     parser.add_argument("--force", action="store_true", help="replace checkpoints of an earlier demo in DIR")
     parser.add_argument("--json", action="store_true", help="print reports as JSON")
     parser.set_defaults(run=run)

@@ -28,8 +28,8 @@ which may match anywhere in the name. A pattern that matches nothing is an error
 
 examples:
   tfbundle diff model.ckpt-1000 copy/model.ckpt-1000
-  tfbundle diff model.ckpt-1000 model.ckpt-2000 --only '*/kernel' --all
-  tfbundle diff model.ckpt-1000 half/model.ckpt-1000 --ignore-dtype --rtol 1e-3 --atol 1e-7"""
+  tfbundle diff model.ckpt-900 model.ckpt-1000 --only '*/kernel' --all
+  tfbundle diff model.ckpt-1000 half/ --ignore-dtype --rtol 1e-3 --atol 1e-7"""
 
 _MOST_LINES = 20
 
@@ -44,7 +44,6 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="compare two checkpoints",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("left", metavar="A", help="the one checkpoint")
     parser.add_argument("right", metavar="B", help="the other one")

@@ -24,7 +24,11 @@ _EPILOG = f"""\
 examples:
   tfbundle halve model.ckpt-1000 half/model.ckpt-1000
   tfbundle halve saved_model/ half/ --optimizer drop --keep norm
-  tfbundle halve model.ckpt-1000 half/ --select 'bert/*' --strip-prefix bert/ --keep norm
+  tfbundle halve model.ckpt-1000 half/ --like graph.meta
+  tfbundle halve model.ckpt-1000 half/ \\
+      --select 'bert/*' --strip-prefix bert/ --keep norm
+  tfbundle halve model.ckpt-1000 half/ \\
+      --rename 're:/ExponentialMovingAverage$=' --on-collision replace
   tfbundle halve model.ckpt-1000 half/ --on-overflow clamp --dry-run"""
 
 
@@ -36,7 +40,6 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="cast float32 tensors to float16",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", metavar="SRC", help="the checkpoint to convert")
     parser.add_argument("target", metavar="DST", help="where the result goes: a prefix, or a directory")

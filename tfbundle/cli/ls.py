@@ -38,7 +38,6 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="list the tensors",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", metavar="SRC", help="the checkpoint to list")
     parser.add_argument("patterns", metavar="PAT", nargs="*", help="list only tensors whose names match one of these")

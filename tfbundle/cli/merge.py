@@ -18,7 +18,7 @@ stands for all of them."""
 _EPILOG = """\
 examples:
   tfbundle merge encoder.ckpt decoder.ckpt both.ckpt
-  tfbundle merge model.ckpt-1000_temp model.ckpt-1000 --move"""
+  tfbundle merge model.ckpt-2000_temp model.ckpt-2000 --move"""
 
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -29,7 +29,6 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="unite checkpoints",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("sources", metavar="SRC", nargs="+", help="the checkpoints to unite")
     parser.add_argument("target", metavar="DST", help="where the result goes: a prefix, or a directory")

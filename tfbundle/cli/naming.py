@@ -10,8 +10,7 @@ if TYPE_CHECKING:
 
 NAMING_HELP = """\
 A tensor that --map lists gets the name it says. All others lose --strip-prefix, then --rename
-applies, in the order given, and last --add-prefix. For the moving averages of variables instead
-of the variables, --rename 're:/ExponentialMovingAverage$=' --on-collision replace."""
+applies, in the order given, and last --add-prefix."""
 
 
 def add_naming_options(group: Any) -> None:
@@ -42,13 +41,13 @@ def add_naming_options(group: Any) -> None:
         "--map-rest",
         choices=("drop", "keep"),
         default="drop",
-        help="what to do with tensors that --map does not list (default: drop)",
+        help="what to do with tensors that --map does not list: drop them, or keep them",
     )
     group.add_argument(
         "--on-collision",
         choices=("error", "replace"),
         default="error",
-        help="what to do if a tensor gets the name of another one: refuse (the default), or leave the other one out",
+        help="what to do if a tensor gets the name of another one: error refuses; replace leaves the other one out",
     )
 
 

@@ -19,7 +19,8 @@ def add_layout_options(parser: Any) -> None:
         "--max-shard-size",
         metavar="SIZE",
         type=parse_given,
-        help="begin another data file where this size, such as 2GB, would be exceeded; tensors are not split",
+        help="begin another data file where this size, in bytes or such as 2GB or 512MiB, would be exceeded; tensors "
+        "are not split (default: no limit)",
     )
 
 

@@ -6,18 +6,37 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import tfbundle
+from tfbundle.cli.manual import PROGRAM_EPILOG, ManualFormatter, add_sections, synopsis
 from tfbundle.cli.output import escape
-from tfbundle.cli.status import IO_FAILED, PIPE_CLOSED, STATUS_HELP, USAGE
+from tfbundle.cli.status import IO_FAILED, PIPE_CLOSED, USAGE
 from tfbundle.cli.streams import give_up_streams
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
-VERBS = ("halve", "cast", "merge", "average", "set", "ls", "show", "stats", "verify", "diff", "salvage", "demo")
+VERBS = (
+    "halve",
+    "cast",
+    "merge",
+    "average",
+    "set",
+    "ls",
+    "show",
+    "stats",
+    "verify",
+    "diff",
+    "salvage",
+    "demo",
+    "completion",
+)
 """Modules beside this one."""
+
+_USAGE = """\
+%(prog)s VERB [ARGUMENT ...]
+%(prog)s VERB --help
+%(prog)s --version"""
 
 _DESCRIPTION = """\
 Read, write, halve and otherwise convert TensorFlow checkpoints without TensorFlow.
@@ -29,6 +48,9 @@ output takes the source's name."""
 
 class _Parser(argparse.ArgumentParser):
     """A parser that tells what is wrong in one line, as ``main`` does, and leaves the usage to ``--help``."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "formatter_class": ManualFormatter})
 
     def error(self, message: str) -> NoReturn:
         """Leave with the exit status of wrong usage."""
@@ -45,6 +67,16 @@ class _Parser(argparse.ArgumentParser):
                 sys.exit(PIPE_CLOSED if isinstance(error, BrokenPipeError) else IO_FAILED)
 
 
+class _Version(argparse.Action):
+    """Prints what a report of a bug should say."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from tfbundle.cli.version import version_text
+
+        parser._print_message(version_text(), sys.stdout)
+        parser.exit()
+
+
 def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Return the parser of the command line; parsed options have ``run``, the verb's function.
 
@@ -58,16 +90,30 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="tfbundle",
         description=_DESCRIPTION,
-        epilog=STATUS_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=PROGRAM_EPILOG,
     )
-    parser.add_argument("--version", action="version", version=f"tfbundle {tfbundle.__version__}")
+    parser.add_argument(
+        "-V", "--version", action=_Version, nargs=0, help="print the version, and those of what it uses"
+    )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show a traceback when something fails")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", required=True)
     for verb in arguments[:1] if arguments and arguments[0] in VERBS else VERBS:
         import_module(f"tfbundle.cli.{verb}").add_parser(verbs, common)
+    for of_verb in verbs.choices.values():
+        of_verb.usage = of_verb.usage or synopsis(of_verb)
+        of_verb.epilog = add_sections(of_verb.epilog)
+    parser.usage = _USAGE
     return parser
+
+
+def _explain_verb(word: str) -> str:
+    """Say that a word is no verb, and which one may be meant."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, VERBS, 1)
+    advice = f"the nearest is {near[0]}" if near else f"expected one of {', '.join(VERBS)}"
+    return f"there is no verb {word!r}; {advice}"
 
 
 def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -81,6 +127,8 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         (['a', 'b'], 'both')
     """
     parser = build_parser(arguments)
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in VERBS:
+        parser.error(_explain_verb(arguments[0]))
     options, rest = parser.parse_known_args(arguments)
     if rest and (not getattr(options, "takes_many", False) or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ def terminal_progress(*, quiet: bool) -> Progress:
 
     if quiet:
         return NoProgress()
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         try:
             import tqdm  # noqa: F401
         except ImportError:

@@ -38,7 +38,6 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="save what is sound of a damaged checkpoint",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", metavar="SRC", help="the damaged checkpoint")
     parser.add_argument("target", metavar="DST", help="where the result goes: a prefix, or a directory")

@@ -39,8 +39,8 @@ def add_selection_options(group: Any) -> None:
         "--optimizer",
         choices=("keep", "cast", "drop"),
         default="keep",
-        help="what to do with optimizer state such as Adam's moments: keep it from a cast that loses something (the "
-        "default, since float16 turns small second moments into zero), cast it like any tensor, or drop it",
+        help="what to do with optimizer state such as Adam's moments: keep it from a cast that loses something, since "
+        "float16 turns small second moments into zero; cast it like any tensor; or drop it",
     )
 
 

@@ -27,7 +27,7 @@ given without its closing /.ATTRIBUTES/VARIABLE_VALUE.
 
 examples:
   tfbundle set model.ckpt-1000 dense/bias bias.npy
-  tfbundle set model.ckpt-1000 dense/bias bias.npy --output changed/model.ckpt-1000
+  tfbundle set model.ckpt-1000 dense/bias bias.npy --output changed/
   tfbundle set model.ckpt-1000 embedding table.npy --allow-shape"""
 
 
@@ -39,7 +39,6 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="replace one tensor",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("target", metavar="DST", help="the checkpoint to change")
     parser.add_argument("name", metavar="NAME", help="the tensor's name; a closing :0 is ignored")

@@ -34,12 +34,11 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="print one tensor",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", metavar="SRC", help="the checkpoint to read")
     parser.add_argument("name", metavar="NAME", help=_NAME_HELP)
-    parser.add_argument("--where", metavar="INDEX", help="a part of it, as between the brackets of a[INDEX]")
-    parser.add_argument("--all", action="store_true", help="print every value, however many there are")
+    parser.add_argument("--where", metavar="INDEX", help="print a part of it, as between the brackets of a[INDEX]")
+    parser.add_argument("--all", action="store_true", help=f"print every value, where there are over {_MOST_VALUES:,}")
     parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.set_defaults(run=run)
 

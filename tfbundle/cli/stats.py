@@ -32,7 +32,6 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="tell what a cast would do to the numbers",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", metavar="SRC", help="the checkpoint to look at")
     add_target_options(parser.add_argument_group("dtypes"), default="float16")

@@ -19,10 +19,19 @@ INTERRUPTED, PIPE_CLOSED = 130, 141
 
 _MOST_CHARACTERS = 10_000  # of an error; twice what the longest path takes
 
-STATUS_HELP = (
-    "exit status: 0 done, 1 damage or a difference found, 2 wrong usage, 3 not found or exists already, "
-    "4 corrupt, 5 unsupported, 6 cast refused, 7 reading or writing failed, 130 interrupted"
-)
+STATUS_TEXTS = {
+    DONE: "done",
+    DAMAGED: "damage or a difference was found",
+    USAGE: "wrong usage",
+    NOT_FOUND: "a checkpoint or a tensor was not found, or DST exists already",
+    CORRUPT: "a file is corrupt",
+    UNSUPPORTED: "a file is of a kind that is not supported",
+    REFUSED: "a cast was refused: values do not fit",
+    IO_FAILED: "reading or writing failed",
+    INTERRUPTED: "interrupted (129 by SIGHUP, 143 by SIGTERM)",
+    PIPE_CLOSED: "nobody reads the output any more",
+}
+"""What the exit statuses mean."""
 
 _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (BundleNotFoundError, NOT_FOUND),

@@ -44,8 +44,9 @@ def add_overflow_option(group: Any) -> None:
         choices=("error", "inf", "clamp", "keep"),
         default="error",
         help="what to do with finite values that the new dtype cannot hold, such as those beyond 65504 in float16: "
-        "refuse (the default), store infinity as tf.cast does (of integers: the low bits), store the largest finite "
-        "value (of integers: the nearest), or keep the whole tensor in its dtype, for which the source is read twice",
+        "error refuses; inf stores infinity as tf.cast does (of integers: the low bits); clamp stores the largest "
+        "finite value (of integers: the nearest); keep leaves the whole tensor in its dtype, for which the source is "
+        "read twice",
     )
 
 
@@ -56,8 +57,8 @@ def add_slices_option(group: Any) -> None:
         choices=("join", "keep"),
         default="join",
         help="what to do with partitioned tensors that are cast to a dtype whose slices TensorFlow cannot put "
-        "together, such as float16: make each one plain tensor (the default), or keep the slices for a graph with "
-        "the same partitions",
+        "together, such as float16: join the slices of each to a plain tensor; or keep them, for a graph with the "
+        "same partitions",
     )
 
 

@@ -18,6 +18,11 @@ Read every tensor and compare it with its checksum. Goes on after the first dama
 guesses the cause where most of them are. Exit status 1 if any tensor is damaged, 4 if the index
 itself is. Files that an interrupted run left beside the checkpoint are named."""
 
+_EPILOG = """\
+examples:
+  tfbundle verify model.ckpt-1000
+  tfbundle verify half/ --finish"""
+
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the verb to the command line."""
@@ -26,8 +31,7 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="check every tensor against its checksum",
         description=_DESCRIPTION,
-        epilog="example:\n  tfbundle verify model.ckpt-1000",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_EPILOG,
     )
     parser.add_argument("source", metavar="SRC", help="the checkpoint to check")
     parser.add_argument(

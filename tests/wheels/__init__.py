@@ -1,0 +1,1 @@
+"""The wheel: the same bytes from every build, and at work where nothing but itself is installed."""
