@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tfbundle.blending import npy
 from tfbundle.cli import name_map, status
 from tfbundle.cli.parser import VERBS
-from tfbundle.format import entries, extents, index, meta_graph, state, varints
+from tfbundle.format import entries, extents, index, meta_graph, npy, state, varints
 from tfbundle.sstable import block as table_block
 from tfbundle.sstable import snappy
 from tfbundle.storage import buffers
@@ -82,7 +81,7 @@ LIMITS = {
     "`checkpoint` file": state.MAX_STATE_NBYTES,
     "graph (`.meta`, `saved_model.pb`)": meta_graph.MAX_GRAPH_NBYTES,
     "`--map` file": name_map._MOST_NBYTES,
-    "header of a `.npy` file": npy._MAX_HEADER_NBYTES,
+    "header of a `.npy` file": npy.MAX_HEADER_NBYTES,
     "window in which tensors are read and written": buffers.WINDOW_NBYTES,
     "an error, whatever names it holds": status._MOST_CHARACTERS,
 }
