@@ -65,6 +65,9 @@ if TYPE_CHECKING:
     from tfbundle.errors import UnsupportedError as UnsupportedError
     from tfbundle.exporters.export import ExportReport as ExportReport
     from tfbundle.exporters.export import export as export
+    from tfbundle.exporters.import_tensors import ImportReport as ImportReport
+    from tfbundle.exporters.import_tensors import import_tensors as import_tensors
+    from tfbundle.exporters.incoming import ImportOptions as ImportOptions
     from tfbundle.exporters.request import ExportOptions as ExportOptions
     from tfbundle.format.state import CheckpointState as CheckpointState
     from tfbundle.reporting.report import CastReport as CastReport
@@ -109,6 +112,8 @@ _HOMES = {
         "UnsupportedError",
     ),
     "exporters.export": ("ExportReport", "export"),
+    "exporters.import_tensors": ("ImportReport", "import_tensors"),
+    "exporters.incoming": ("ImportOptions",),
     "exporters.request": ("ExportOptions",),
     "format.state": ("CheckpointState",),
     "reporting.report": ("CastReport",),

@@ -28,7 +28,7 @@ CRC_OFFSET = 14
 """Where, in the header before a member, its CRC-32 is."""
 
 _ZIP64_EXTRA = 1
-_UTF8 = 1 << 11
+UTF8 = 1 << 11
 _NEED_16, _NEED_32 = 0xFFFF, 0xFFFFFFFF
 _VERSION, _VERSION64 = 20, 45
 _UNIX = 3
@@ -56,7 +56,7 @@ class Member(NamedTuple):
     nbytes: int
     crc: int = 0
     method: int = STORED
-    flags: int = _UTF8
+    flags: int = UTF8
     comment: bytes = b""
 
 
