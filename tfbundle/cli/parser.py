@@ -16,8 +16,25 @@ from tfbundle.cli.streams import give_up_streams
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
-VERBS = ("halve", "cast", "merge", "average", "set", "ls", "show", "stats", "verify", "diff", "salvage", "demo")
-"""Modules beside this one."""
+VERBS = (
+    "halve",
+    "cast",
+    "merge",
+    "average",
+    "set",
+    "export",
+    "import",
+    "ls",
+    "show",
+    "stats",
+    "verify",
+    "diff",
+    "salvage",
+    "demo",
+)
+"""Modules beside this one, but for those of other names."""
+
+_OTHER_NAMES = {"import": "import_tensors"}
 
 _DESCRIPTION = """\
 Read, write, halve and otherwise convert TensorFlow checkpoints without TensorFlow.
@@ -66,7 +83,7 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     common.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in arguments[:1] if arguments and arguments[0] in VERBS else VERBS:
-        import_module(f"tfbundle.cli.{verb}").add_parser(verbs, common)
+        import_module(f"tfbundle.cli.{_OTHER_NAMES.get(verb, verb)}").add_parser(verbs, common)
     return parser
 
 

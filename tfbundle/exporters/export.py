@@ -187,7 +187,7 @@ def _export(bundle: BundleReader, place: Target, request: Request, options: RunO
     target_nbytes = int(plan.targets.size[plan.targets.order].sum())
     return ExportReport(
         bundle.prefix,
-        place.path,
+        place.path if place.form == "npy" else frame.paths[-1],
         options.dry_run,
         int(plan.index.columns.size.sum()),
         target_nbytes,
