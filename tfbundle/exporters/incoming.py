@@ -17,6 +17,7 @@ from tfbundle.exporters.arrays import RAW, Incoming, Source
 from tfbundle.exporters.safetensors_header import METADATA_NAME
 from tfbundle.format.dtypes import named_data_type
 from tfbundle.format.naming import OBJECT_GRAPH_KEY, key_to_name, name_to_key
+from tfbundle.format.readable import plural
 
 _MOST_NAMED = 5
 _RAW = "{} raw bytes an element; --as PAT=bfloat16 or the like tells the dtype"
@@ -72,7 +73,7 @@ def choose(source: Source, selection: Selection, naming: Naming, options: Import
         named = "; ".join(f"{name!r}: {why}" for name, why in list(others.items())[:_MOST_NAMED])
         more = f"; and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
         remedy = "--skip-unsupported (skip_unsupported=True) leaves such arrays out, --drop some of them"
-        raise UnsupportedError(f"no tensors of {len(others)} arrays: {named}{more}; {remedy}", source.path)
+        raise UnsupportedError(f"no tensors of {plural(len(others), 'array')}: {named}{more}; {remedy}", source.path)
     left_out |= others
     new_names: Mapping[str, str] = {}
     if not naming.changes_nothing:

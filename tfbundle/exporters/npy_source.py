@@ -61,6 +61,8 @@ def _describe_file(name: str, wanted: str, file: SourceFile, storage: Storage) -
         header = _read_header(file, storage)
         dtype = element_type(header, wanted)
     except UnsupportedError as error:
+        if error.path:  # of the file as a whole
+            raise
         return None, error.reason
     except BundleNotFoundError as error:
         raise BundleNotFoundError("No such file or directory", file.path) from error

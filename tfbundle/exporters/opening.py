@@ -1,4 +1,4 @@
-"""Finding out what there is to import: by what files hold, not by what they are called."""
+"""Finding out what there is to import, by what files hold, and then by what they are called."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def open_source(path: PathLike, storage: Storage) -> Source:
     with closing(storage.open(text)) as file:
         check_not_pointer(file)
         start = file.read(0, min(file.nbytes, len(NPY_MAGIC)))
-    if start.startswith((LOCAL_MAGIC, END_MAGIC)):
+    if start.startswith((LOCAL_MAGIC, END_MAGIC)) or text.endswith(SUFFIX):
         return open_npz(text, storage)
-    if start.startswith(NPY_MAGIC):
+    if start.startswith(NPY_MAGIC) or text.endswith(MEMBER_SUFFIX):
         return open_npy(text, storage)
     if text.endswith(".json"):
         return open_safetensors_index(text, storage)
