@@ -391,6 +391,30 @@ def test_a_list_that_names_files_elsewhere_removes_nothing(source: str, tmp_path
     assert (tmp_path / "victim.npy").exists()
 
 
+LEFT = {
+    "m.safetensors": ("m.safetensors", "m-00001-of-00007.safetensors", "m.safetensors.index.json"),
+    "m.npz": ("m.npz",),
+    "m/": ("m/net.w.npy", "m/tensors.json", "m"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_a_killed_export_left_is_named(form: str, source: str, tmp_path: Path) -> None:
+    target = f"{tmp_path}/{form}"
+    export(source, target)
+    assert not any(".tmp-" in note for note in export(source, target, options=RunOptions("replace")).notes)
+    for path in LEFT[form]:
+        left = tmp_path / f"{path}.tmp-17-c0ffee00"
+        left.write_text("cut off")
+        notes = export(source, target, options=RunOptions("replace")).notes
+        expected = f"left behind by an interrupted run: {left}; nothing reads them, and they can go"
+        assert [note for note in notes if ".tmp-" in note] == [expected]
+        left.unlink()
+    for path in ("m.index", "other.npz", "m-1.safetensors", "n.safetensors"):
+        (tmp_path / f"{path}.tmp-17-c0ffee00").write_text("another's")
+    assert not any(".tmp-" in note for note in export(source, target, options=RunOptions("replace")).notes)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_damage_leaves_nothing(form: str, source: str, tmp_path: Path) -> None:
     data = Path(f"{source}.data-00000-of-00001")
@@ -415,6 +439,13 @@ def test_a_file_of_the_source_is_not_replaced(tmp_path: Path) -> None:
     os.link(tmp_path / "m.index", tmp_path / "m.npz")
     with pytest.raises(BundleExistsError, match="the target is the source"):
         export(tmp_path / "m", tmp_path / "m.npz", options=RunOptions("replace"))
+
+
+def test_a_file_of_the_source_is_not_removed(tmp_path: Path) -> None:
+    tfbundle.save(tmp_path / "m", {"w": np.ones(2), "v": np.ones(2)})
+    os.link(tmp_path / "m.index", tmp_path / "m.safetensors")  # where one file would give way to several
+    with pytest.raises(BundleExistsError, match="the target is the source"):
+        export(tmp_path / "m", tmp_path / "m.safetensors", files=ExportOptions(16), options=RunOptions("replace"))
 
 
 def test_wrong_use(source: str, tmp_path: Path) -> None:

@@ -264,6 +264,9 @@ def test_existing_targets(source: Path, tmp_path: Path) -> None:
     os.link(source, tmp_path / "n.index")
     with pytest.raises(BundleExistsError, match="is a file of the source"):
         import_tensors(source, tmp_path / "n", options=RunOptions("replace"))
+    os.link(source, tmp_path / "m.data-00001-of-00002")  # would go with the checkpoint that is replaced
+    with pytest.raises(BundleExistsError, match="is a file of the source"):
+        import_tensors(source, tmp_path / "m", options=RunOptions("replace"))
 
 
 def test_dry_run(source: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfbundle.bundle.leftovers import abandoned_notes
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.opening import open_bundle
 from tfbundle.bundle.reader import BundleReader
@@ -24,12 +25,12 @@ from tfbundle.exporters.forms import Form
 from tfbundle.exporters.frame import Frame
 from tfbundle.exporters.framing import check_not_source, check_vacant, fill_frame
 from tfbundle.exporters.metadata import holds_metadata, read_metadata
-from tfbundle.exporters.npy_frame import find_npy, frame_npy
+from tfbundle.exporters.npy_frame import LIST_NAME, find_npy, frame_npy, is_plain_file
 from tfbundle.exporters.npz_frame import SUFFIX as NPZ_SUFFIX
 from tfbundle.exporters.npz_frame import frame_npz
 from tfbundle.exporters.request import GRAPH, ExportOptions, Request, list_outgoing, place_in_frame
 from tfbundle.exporters.safetensors_frame import SUFFIX as SAFETENSORS_SUFFIX
-from tfbundle.exporters.safetensors_frame import find_safetensors, frame_safetensors
+from tfbundle.exporters.safetensors_frame import find_safetensors, frame_safetensors, is_safetensors_of
 from tfbundle.exporters.safetensors_header import METADATA_NAME
 from tfbundle.format.dtypes import data_type
 from tfbundle.reporting.notes import UNKNOWN_OVERFLOW_NOTE
@@ -101,6 +102,16 @@ class Target(NamedTuple):
         find = find_safetensors if self.form == "safetensors" else find_npy
         return find(self.path, storage)
 
+    def leftover_notes(self, storage: Storage) -> list[str]:
+        """Name what exports to the same place left when they were killed."""
+        directory, base = os.path.split(self.path)
+        if self.form == "safetensors":
+            return abandoned_notes(directory, lambda name: is_safetensors_of(base, name), storage)
+        notes = abandoned_notes(directory, lambda name: name == base, storage)  # a copy of a V1 checkpoint, perhaps
+        if self.form == "npy":
+            notes += abandoned_notes(self.path, lambda name: name == LIST_NAME or is_plain_file(name), storage)
+        return notes
+
 
 def export(
     source: PathLike,
@@ -168,7 +179,7 @@ def _export(bundle: BundleReader, place: Target, request: Request, options: RunO
     plan = request.plan(bundle)
     frame = place.frame(plan, metadata, request.options.max_shard_nbytes)
     old = place.find_old(storage)
-    check_not_source(bundle, frame.paths, storage)
+    check_not_source(bundle, [*frame.paths, *old], storage)
     stats: StatsTable | None = None
     on_overflow = request.policy.on_overflow if request.policy else "error"
     notes = _notes(plan, place.form, metadata)
@@ -184,6 +195,7 @@ def _export(bundle: BundleReader, place: Target, request: Request, options: RunO
             frame = place.frame(plan, metadata, request.options.max_shard_nbytes)
             plan = place_in_frame(plan, frame)
             stats = fill_frame(frame, plan, readable, old, on_overflow=on_overflow, options=options)
+        notes += place.leftover_notes(storage)
     target_nbytes = int(plan.targets.size[plan.targets.order].sum())
     return ExportReport(
         bundle.prefix,

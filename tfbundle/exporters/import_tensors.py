@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tfbundle.bundle.beside import settle
+from tfbundle.bundle.leftovers import find_strays
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.target import check_target, room_note, target_prefix
 from tfbundle.choosing.naming import Naming
@@ -167,6 +168,7 @@ def _check_not_source(source: Source, prefix: str, num_shards: int, storage: Sto
         BundleExistsError: a file of the checkpoint would be one.
     """
     targets = [index_filename(prefix), *(data_filename(prefix, shard, num_shards) for shard in range(num_shards))]
+    targets += find_strays(prefix, num_shards, storage)  # which go when an old checkpoint is replaced
     for path in filter(storage.exists, targets):
         if any(storage.is_same(file.path, path) for file in source.files):
             raise BundleExistsError("the target is a file of the source; choose another one", path)

@@ -81,11 +81,21 @@ def _encode_index(stored: Sequence[Sequence[StoredTensor]], paths: Sequence[str]
 
 def find_safetensors(path: str, storage: Storage) -> list[str]:
     """Return the files that are there of an earlier export to a path, in one file or several, the index first."""
-    stem = path.removesuffix(SUFFIX)
-    directory, base = os.path.split(stem)
-    names = [name for name in storage.list_directory(directory) if name.startswith(base)]
-    shards = [name for name in names if _SHARD.fullmatch(name[len(base) :])]
-    index = [name for name in names if name == base + INDEX_SUFFIX]
-    whole = [path] if storage.exists(path) else []
-    before, behind = ([os.path.join(directory, name) for name in part] for part in (index, shards))
-    return before + whole + behind
+    directory = os.path.dirname(path)
+    names = [name for name in storage.list_directory(directory) if is_safetensors_of(path, name)]
+    found = [os.path.join(directory, name) for name in names]
+    first = [path.removesuffix(SUFFIX) + INDEX_SUFFIX, path]  # seen in a directory that may not be listed, too
+    return [*filter(storage.exists, first), *(path for path in found if path not in first)]
+
+
+def is_safetensors_of(path: str, name: str) -> bool:
+    """Tell whether an export to a path may make a file of this name beside it.
+
+    Example:
+        >>> [is_safetensors_of("m.safetensors", name) for name in ("m-00001-of-00002.safetensors", "m-1.safetensors")]
+        [True, False]
+    """
+    base = os.path.basename(path).removesuffix(SUFFIX)
+    if not name.startswith(base):
+        return False
+    return name[len(base) :] in (SUFFIX, INDEX_SUFFIX) or _SHARD.fullmatch(name, len(base)) is not None

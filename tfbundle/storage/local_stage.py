@@ -229,7 +229,8 @@ class LocalStage:
                 "the new files are all in place, but may not survive a power failure"
                 if is_there
                 else "what was here has lost its index, and the new files are complete, some under temporary names: "
-                "when this is mended, tfbundle verify --finish puts them in place"
+                "when this is mended, tfbundle verify --finish puts those of a checkpoint in place; files of an export "
+                "are written again by the same command"
             )
             raise OSError(again.errno, f"{again.strerror}; {state}", again.filename or last) from error
 
