@@ -231,6 +231,10 @@ def test_names_that_an_archive_cannot_have(name: str, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match=r"a tensor called .* has no place in npz") as caught:
         export(tmp_path / "m", tmp_path / "m.npz")
     assert str(caught.value).isprintable()
+    assert caught.value.path == str(tmp_path / "m")
+    report = export(tmp_path / "m", tmp_path / "none.npz", files=ExportOptions(skip_unsupported=True))
+    assert [(tensor.action, tensor.reason[:20]) for tensor in report.tensors] == [("drop", "no such name in npz:")]
+    assert read(str(tmp_path / "none.npz")) == {}
     export(tmp_path / "m", tmp_path / "m.npz", naming=Naming(rename=((name, "w"),)))
     assert list(read(str(tmp_path / "m.npz"))) == ["w"]
 
@@ -295,6 +299,24 @@ def test_metadata_that_is_none(tmp_path: Path) -> None:
     tfbundle.save(tmp_path / "m", {"__metadata__": b"hello"})
     with pytest.raises(BundleError, match="tensor '__metadata__': no JSON"):
         export(tmp_path / "m", tmp_path / "m.safetensors")
+    report = export(tmp_path / "m", tmp_path / "m.safetensors", selection=Selection(drop=("__metadata__",)))
+    assert [(tensor.name, tensor.reason) for tensor in report.tensors] == [("__metadata__", "--drop __metadata__")]
+
+
+def test_what_is_left_out_anyway_may_be_dropped(tmp_path: Path) -> None:
+    tensors: dict[str, Any] = {"w": np.ones(2), "v": np.ones(2), "__metadata__": b'{"a": "b"}'}
+    tfbundle.save(tmp_path / "m", tensors)
+    selection = Selection(drop=("__meta*", "v"))
+    export(tmp_path / "m", f"{tmp_path}/some/", selection=selection)
+    assert json.loads((tmp_path / "some/tensors.json").read_text())["metadata"] == {}
+    assert set(read(f"{tmp_path}/some/")) == {"w"}
+    with pytest.raises(ValueError, match="'nobody' matches none of the 3 tensors"):
+        export(tmp_path / "m", tmp_path / "m.npz", selection=Selection(drop=("nobody",)))
+    export(tmp_path / "m", f"{tmp_path}/chosen/", selection=Selection(select=("w",)))
+    assert json.loads((tmp_path / "chosen/tensors.json").read_text())["metadata"] == {"a": "b"}
+    graph = Path(__file__).parents[1] / "golden" / "files" / "objects"
+    report = export(graph, f"{tmp_path}/graph/", selection=Selection(drop=("_CHECKPOINTABLE_OBJECT_GRAPH",)))
+    assert not any("object graph" in note for note in report.notes)
 
 
 @pytest.mark.parametrize("form", FORMS)

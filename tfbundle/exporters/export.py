@@ -24,14 +24,13 @@ from tfbundle.errors import FormatError
 from tfbundle.exporters.forms import Form
 from tfbundle.exporters.frame import Frame
 from tfbundle.exporters.framing import check_not_source, check_vacant, fill_frame
-from tfbundle.exporters.metadata import holds_metadata, read_metadata
+from tfbundle.exporters.metadata import read_metadata
 from tfbundle.exporters.npy_frame import LIST_NAME, find_npy, frame_npy, is_plain_file
 from tfbundle.exporters.npz_frame import SUFFIX as NPZ_SUFFIX
 from tfbundle.exporters.npz_frame import frame_npz
-from tfbundle.exporters.request import GRAPH, ExportOptions, Request, list_outgoing, place_in_frame
+from tfbundle.exporters.request import GRAPH, METADATA, ExportOptions, Request, list_outgoing, place_in_frame
 from tfbundle.exporters.safetensors_frame import SUFFIX as SAFETENSORS_SUFFIX
 from tfbundle.exporters.safetensors_frame import find_safetensors, frame_safetensors, is_safetensors_of
-from tfbundle.exporters.safetensors_header import METADATA_NAME
 from tfbundle.format.dtypes import data_type
 from tfbundle.reporting.notes import UNKNOWN_OVERFLOW_NOTE
 from tfbundle.reporting.report import CastReport, TensorReports
@@ -175,8 +174,8 @@ def export(
 
 def _export(bundle: BundleReader, place: Target, request: Request, options: RunOptions) -> ExportReport:
     storage = bundle.storage
-    metadata = _gather_metadata(bundle, request.options)
     plan = request.plan(bundle)
+    metadata = _gather_metadata(bundle, plan, request.options)
     frame = place.frame(plan, metadata, request.options.max_shard_nbytes)
     old = place.find_old(storage)
     check_not_source(bundle, [*frame.paths, *old], storage)
@@ -210,8 +209,8 @@ def _export(bundle: BundleReader, place: Target, request: Request, options: RunO
     )
 
 
-def _gather_metadata(bundle: BundleReader, options: ExportOptions) -> dict[str, str]:
-    known = read_metadata(bundle) if METADATA_NAME in bundle and holds_metadata(bundle) else {}
+def _gather_metadata(bundle: BundleReader, plan: Plan, options: ExportOptions) -> dict[str, str]:
+    known = read_metadata(bundle) if plan.decisions.are("drop", METADATA).any() else {}
     return {**known, **options.metadata}
 
 

@@ -13,6 +13,7 @@ from tfbundle.bundle.transcode import pack_index
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.choosing.deciding import decide
 from tfbundle.choosing.decisions import Decision, Decisions
+from tfbundle.choosing.matching import match_in_any
 from tfbundle.choosing.names import OBJECT_GRAPH, TensorNames, read_names
 from tfbundle.choosing.naming import Naming
 from tfbundle.choosing.optimizer import find_optimizer_state
@@ -46,7 +47,8 @@ class ExportOptions:
     Attributes:
         max_shard_nbytes: begin another safetensors file where payloads would be larger, and write an index; None for
             one file.
-        skip_unsupported: leave out what the files cannot hold, such as strings, instead of refusing it.
+        skip_unsupported: leave out what the files cannot hold, such as strings or a name of no text, instead of
+            refusing it.
         names: ``"keys"`` names tensors as the checkpoint does, ``"paths"`` those of a TF2 checkpoint by their paths in
             the model, without the ending ``/.ATTRIBUTES/VARIABLE_VALUE``.
         metadata: text by text that goes with the tensors, beside what the checkpoint has from an import.
@@ -92,10 +94,23 @@ class Request(NamedTuple):
         places = np.array([at for at, name in enumerate(names) if name not in aside], np.intp)
         rest = TensorNames([name for name in names if name not in aside], names.graph)
         state = find_optimizer_state(rest, names.graph)
-        found = decide(rest, dtypes[places], self.selection, self.policy, state)
-        gone = {name: Decision("drop", why) for name, why in aside.items()}
+        selection, asked = self._split_drops(rest, aside)
+        found = decide(rest, dtypes[places], selection, self.policy, state)
+        gone = {name: Decision("drop", asked.get(name, why)) for name, why in aside.items()}
         chosen = iter(found)
         return Decisions.of(gone[name] if name in gone else next(chosen) for name in names) if gone else found
+
+    def _split_drops(self, rest: TensorNames, aside: Mapping[str, str]) -> tuple[Selection, dict[str, str]]:
+        """Return the selection without patterns that mean only what is set aside, and why that is dropped."""
+        asked: dict[str, str] = {}
+        patterns = []
+        for pattern in self.selection.drop if aside else ():
+            matches = match_in_any([pattern], [rest, TensorNames(aside)])
+            for name in matches.keys() & aside.keys():
+                asked.setdefault(name, f"--drop {pattern}")
+            if not matches or matches.keys() - aside.keys():
+                patterns.append(pattern)
+        return (replace(self.selection, drop=tuple(patterns)) if aside else self.selection), asked
 
     def _set_aside(self, bundle: BundleReader, names: TensorNames) -> dict[str, str]:
         """Return the tensors that nobody takes for such, and why."""
@@ -120,7 +135,8 @@ class Request(NamedTuple):
         decisions = self.decide(bundle, names) if decisions is None else decisions
         decisions, new_names = self._name(names, decisions)
         decisions = self._leave_out(bundle, names, decisions)
-        self._check_names(names, decisions, new_names)
+        decisions = self._leave_out_names(bundle, names, decisions, new_names)
+        _check_distinct(names, decisions, new_names)
         keys = {name_to_key(old): name_to_key(new) for old, new in new_names.items()}
         layout = Layout("plain", shards=1)
         if bundle.is_v1:
@@ -169,19 +185,34 @@ class Request(NamedTuple):
             raise UnsupportedError(f"{what}; {remedy}", bundle.prefix)
         return decisions.replaced({Decision("drop", why): places for why, places in found.items()})
 
-    def _check_names(self, names: TensorNames, decisions: Decisions, new_names: Mapping[str, str]) -> None:
-        taken: dict[str, str] = {}
-        for name, is_gone in zip(names, decisions.are("drop").tolist(), strict=True):
-            if is_gone:
-                continue
+    def _leave_out_names(
+        self, bundle: BundleReader, names: TensorNames, decisions: Decisions, new_names: Mapping[str, str]
+    ) -> Decisions:
+        """Leave out what the files have no name for.
+
+        Raises:
+            UnsupportedError: there is such a tensor, and it is not to be skipped.
+        """
+        found: dict[Decision, list[int]] = {}
+        for at, (name, is_gone) in enumerate(zip(names, decisions.are("drop").tolist(), strict=True)):
             new = new_names.get(name, name)
-            if why := why_not_named(self.form, new):
+            if is_gone or not (why := why_not_named(self.form, new)):
+                continue
+            if not self.options.skip_unsupported:
+                remedy = "--rename or --drop it, or --skip-unsupported (skip_unsupported=True)"
                 raise UnsupportedError(
-                    f"a tensor called {new!r} has no place in {self.form}: {why}; --rename or --drop it"
+                    f"a tensor called {new!r} has no place in {self.form}: {why}; {remedy}", bundle.prefix
                 )
-            if new in taken:
-                raise ValueError(f"{taken[new]} and {name} would both be called {new}; --rename or --drop one of them")
-            taken[new] = name
+            found.setdefault(Decision("drop", f"no such name in {self.form}: {why}"), []).append(at)
+        return decisions.replaced(found)
+
+
+def _check_distinct(names: TensorNames, decisions: Decisions, new_names: Mapping[str, str]) -> None:
+    taken: dict[str, str] = {}
+    for name, is_gone in zip(names, decisions.are("drop").tolist(), strict=True):
+        new = new_names.get(name, name)
+        if not is_gone and taken.setdefault(new, name) != name:
+            raise ValueError(f"{taken[new]} and {name} would both be called {new}; --rename or --drop one of them")
 
 
 def _names_of_dropped(names: TensorNames, decisions: Decisions) -> set[str]:
