@@ -12,7 +12,7 @@ import pytest
 
 from tfbundle.cli import name_map, status
 from tfbundle.cli.parser import VERBS
-from tfbundle.exporters import npy_frame, safetensors_header, safetensors_source, zip_directory
+from tfbundle.exporters import npy_frame, safetensors_frame, safetensors_header, zip_directory
 from tfbundle.format import entries, extents, index, meta_graph, npy, state, varints
 from tfbundle.sstable import block as table_block
 from tfbundle.sstable import snappy
@@ -84,7 +84,7 @@ LIMITS = {
     "`--map` file": name_map._MOST_NBYTES,
     "header of a `.npy` file": npy.MAX_HEADER_NBYTES,
     "header of a safetensors file": safetensors_header.MAX_HEADER_NBYTES,
-    "index of safetensors files": safetensors_source.MAX_INDEX_NBYTES,
+    "index of safetensors files": safetensors_frame.MAX_INDEX_NBYTES,
     "list in a directory of `.npy` files": npy_frame.MAX_LIST_NBYTES,
     "directory of a `.npz` archive": zip_directory.MAX_DIRECTORY_NBYTES,
     "what a compressed member of a `.npz` archive may expand to": zip_directory.MAX_DEFLATE_EXPANSION,

@@ -86,6 +86,7 @@ def test_a_cast(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str])
             "is for safetensors",
         ),
         (["export", "{source}", "{room}/m.safetensors", "--max-shard-size", "5 apples"], 2, "is no size"),
+        (["export", "{source}", "{room}/m.npz", "--metadata", "a"], 2, "'a': expected KEY=VALUE"),
         (["export", "{room}/gone", "{room}/m.npz"], 3, "gone: Failed to find"),
         (["import", "{room}/gone.npz", "{room}/m"], 3, "gone.npz: No such file"),
         (["import", "{source}.index", "{room}/m"], 4, "no safetensors file"),
@@ -95,7 +96,11 @@ def test_a_cast(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_what_is_refused(
     arguments: list[str], status: int, message: str, source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([word.format(source=source, room=tmp_path) for word in arguments]) == status
+    try:
+        found = main([word.format(source=source, room=tmp_path) for word in arguments])
+    except SystemExit as stop:
+        found = int(str(stop.code))
+    assert found == status
     error = capsys.readouterr().err
     assert error.startswith("tfbundle: ")
     assert message in error

@@ -254,6 +254,24 @@ def test_the_name_of_metadata(tmp_path: Path) -> None:
         export(tmp_path / "m", tmp_path / "m.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("form", "limit"),
+    [
+        ("m.safetensors", "safetensors_frame.MAX_INDEX_NBYTES"),
+        ("m.npz", "npz_frame.MAX_DIRECTORY_NBYTES"),
+        ("m/", "npy_frame.MAX_LIST_NBYTES"),
+    ],
+)
+def test_nothing_is_written_that_import_would_not_read(
+    form: str, limit: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = ExportOptions(8 if form == "m.safetensors" else None)
+    monkeypatch.setattr(f"tfbundle.exporters.{limit}", 100)
+    with pytest.raises(UnsupportedError, match="bytes, and import reads 100 at most"):
+        export(source, f"{tmp_path}/out/{form}", files=files)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("most", [8, 24, 30, 1000])
 def test_shards(most: int, source: str, tmp_path: Path) -> None:
     report = export(source, tmp_path / "m.safetensors", files=ExportOptions(most, metadata={"format": "tf"}))

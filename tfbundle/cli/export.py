@@ -91,7 +91,7 @@ def _add_file_options(group: Any) -> None:
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        type=parse_pair,
+        type=lambda text: parse_pair(text, "KEY=VALUE, such as format=tf"),
         help="text for the metadata of safetensors files, such as format=tf (repeatable)",
     )
     group.add_argument(

@@ -73,7 +73,9 @@ def choose(source: Source, selection: Selection, naming: Naming, options: Import
         named = "; ".join(f"{name!r}: {why}" for name, why in list(others.items())[:_MOST_NAMED])
         more = f"; and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
         remedy = "--skip-unsupported (skip_unsupported=True) leaves such arrays out, --drop some of them"
-        raise UnsupportedError(f"no tensors of {plural(len(others), 'array')}: {named}{more}; {remedy}", source.path)
+        raise UnsupportedError(
+            f"{plural(len(others), 'array')} cannot be made tensors: {named}{more}; {remedy}", source.path
+        )
     left_out |= others
     new_names: Mapping[str, str] = {}
     if not naming.changes_nothing:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tfbundle.errors import FormatError
+from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.exporters.frame import Frame, Outgoing, Piece
 from tfbundle.exporters.npz_frame import MEMBER_SUFFIX, descr_of
 from tfbundle.format.npy import encode_npy_header
@@ -35,6 +35,9 @@ def frame_npy(directory: str, tensors: Sequence[Outgoing], metadata: Mapping[str
         directory: its path.
         tensors: what it is to hold.
         metadata: text that the list carries.
+
+    Raises:
+        UnsupportedError: the list would be larger than an import reads.
     """
     listed: dict[str, dict[str, Any]] = {}
     paths: list[str] = []
@@ -50,6 +53,8 @@ def frame_npy(directory: str, tensors: Sequence[Outgoing], metadata: Mapping[str
         pieces.append(Piece(number, 0, head))
     offsets = np.array([len(piece.data) for piece in pieces], np.int64)
     text = json.dumps({"tensors": listed, "metadata": dict(metadata)}, indent=1).encode() + b"\n"
+    if len(text) > MAX_LIST_NBYTES:
+        raise UnsupportedError(f"{LIST_NAME} would take {len(text)} bytes, and import reads {MAX_LIST_NBYTES} at most")
     pieces.append(Piece(len(paths), 0, text))
     paths.append(os.path.join(directory, LIST_NAME))
     return Frame(paths, [*nbytes, len(text)], np.arange(len(tensors), dtype=np.int32), offsets, pieces)

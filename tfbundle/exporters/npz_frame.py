@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from tfbundle.errors import UnsupportedError
 from tfbundle.exporters.frame import Frame, Outgoing, Piece, ReadCrc
+from tfbundle.exporters.zip_directory import MAX_DIRECTORY_NBYTES
 from tfbundle.exporters.zip_records import (
     CRC_OFFSET,
     DirectoryPlace,
@@ -41,7 +43,11 @@ def descr_of(dtype: DataType) -> str:
 
 
 def frame_npz(path: str, tensors: Sequence[Outgoing]) -> Frame:
-    """Lay out an archive."""
+    """Lay out an archive.
+
+    Raises:
+        UnsupportedError: its directory would be larger than an import reads.
+    """
     members: list[Member] = []
     starts: list[int] = []  # of the .npy files
     offsets = np.zeros(len(tensors), np.int64)
@@ -58,6 +64,10 @@ def frame_npz(path: str, tensors: Sequence[Outgoing]) -> Frame:
         offsets[at] = starts[-1] + len(head)
         end = starts[-1] + nbytes
     directory_nbytes = sum(len(encode_central(member)) for member in members)
+    if directory_nbytes > MAX_DIRECTORY_NBYTES:
+        raise UnsupportedError(
+            f"the directory would take {directory_nbytes} bytes, and import reads {MAX_DIRECTORY_NBYTES} at most"
+        )
     place = DirectoryPlace(end, directory_nbytes, len(members))
 
     def seal(read_crc: ReadCrc) -> Iterator[Piece]:

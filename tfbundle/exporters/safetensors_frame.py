@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tfbundle.errors import UnsupportedError
 from tfbundle.exporters.forms import SAFETENSORS_DTYPES
 from tfbundle.exporters.frame import Frame, Outgoing, Piece
 from tfbundle.exporters.safetensors_header import StoredTensor, encode_header
@@ -21,6 +22,7 @@ from tfbundle.streaming.layout import Layout
 
 SUFFIX = ".safetensors"
 INDEX_SUFFIX = ".safetensors.index.json"
+MAX_INDEX_NBYTES = 16 << 20
 
 _SHARD = re.compile(r"-[0-9]{5,6}-of-[0-9]{5,6}\.safetensors", re.ASCII)
 
@@ -37,7 +39,7 @@ def frame_safetensors(
         max_shard_nbytes: begin another file where payloads would be larger; None for one file.
 
     Raises:
-        UnsupportedError: a header would be larger than the library reads.
+        UnsupportedError: a header would be larger than the library reads, or the index than an import.
     """
     order = sorted(range(len(tensors)), key=lambda at: -tensors[at].dtype.nbytes)
     sizes = np.array([tensors[at].nbytes for at in order], np.int64)
@@ -76,7 +78,13 @@ def _shard_path(stem: str, number: int, num_shards: int) -> str:
 def _encode_index(stored: Sequence[Sequence[StoredTensor]], paths: Sequence[str], total_nbytes: int) -> bytes:
     places = {tensor.name: os.path.basename(path) for path, part in zip(paths, stored, strict=True) for tensor in part}
     index = {"metadata": {"total_size": total_nbytes}, "weight_map": dict(sorted(places.items()))}
-    return json.dumps(index, indent=2, ensure_ascii=False).encode() + b"\n"
+    text = json.dumps(index, indent=2, ensure_ascii=False).encode() + b"\n"
+    if len(text) > MAX_INDEX_NBYTES:
+        raise UnsupportedError(
+            f"the index of the files would take {len(text)} bytes, and import reads {MAX_INDEX_NBYTES} at most; "
+            "without --max-shard-size there is none"
+        )
+    return text
 
 
 def find_safetensors(path: str, storage: Storage) -> list[str]:

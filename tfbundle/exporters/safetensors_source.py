@@ -11,7 +11,7 @@ from tfbundle.errors import BundleNotFoundError, FormatError
 from tfbundle.exporters.arrays import Incoming, Source, SourceFile
 from tfbundle.exporters.forms import DTYPES_OF_SAFETENSORS
 from tfbundle.exporters.npy_list import read_json
-from tfbundle.exporters.safetensors_frame import INDEX_SUFFIX, SUFFIX
+from tfbundle.exporters.safetensors_frame import INDEX_SUFFIX, MAX_INDEX_NBYTES, SUFFIX
 from tfbundle.exporters.safetensors_header import (
     LENGTH_NBYTES,
     SafetensorsHeader,
@@ -21,8 +21,6 @@ from tfbundle.exporters.safetensors_header import (
 )
 from tfbundle.format.dtypes import named_data_type
 from tfbundle.storage.base import ReadableFile, Storage
-
-MAX_INDEX_NBYTES = 16 << 20
 
 _PLAIN = re.compile(r"[^/\\\0]{1,255}\.safetensors")
 
