@@ -89,7 +89,9 @@ def test_a_cast(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["export", "{source}", "{room}/m.npz", "--metadata", "a"], 2, "'a': expected KEY=VALUE"),
         (["export", "{room}/gone", "{room}/m.npz"], 3, "gone: Failed to find"),
         (["import", "{room}/gone.npz", "{room}/m"], 3, "gone.npz: No such file"),
-        (["import", "{source}.index", "{room}/m"], 4, "no safetensors file"),
+        (["import", "{source}.index", "{room}/m"], 5, ".index: a checkpoint already; import takes safetensors"),
+        (["import", "{source}", "{room}/m"], 5, ".index: a checkpoint already; import takes safetensors"),
+        (["import", "{source}.data-00000-of-00001", "{room}/m"], 4, "no safetensors file"),
         (["export", "{source}", "{room}/m.npz", "--drop", "nothing"], 2, "nothing"),
     ],
 )

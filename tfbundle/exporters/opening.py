@@ -6,7 +6,7 @@ import os
 from contextlib import closing
 
 from tfbundle.bundle.locate import PathLike, check_not_pointer
-from tfbundle.errors import BundleNotFoundError
+from tfbundle.errors import BundleNotFoundError, UnsupportedError
 from tfbundle.exporters.arrays import Source
 from tfbundle.exporters.npy_frame import LIST_NAME
 from tfbundle.exporters.npy_source import open_npy, open_npy_directory
@@ -16,8 +16,12 @@ from tfbundle.exporters.safetensors_frame import INDEX_SUFFIX
 from tfbundle.exporters.safetensors_frame import SUFFIX as SAFETENSORS_SUFFIX
 from tfbundle.exporters.safetensors_source import open_safetensors, open_safetensors_index
 from tfbundle.exporters.zip_records import END_MAGIC, LOCAL_MAGIC
+from tfbundle.format.naming import INDEX_SUFFIX as CHECKPOINT_SUFFIX
+from tfbundle.format.naming import index_filename
 from tfbundle.format.npy import NPY_MAGIC
 from tfbundle.storage.base import Storage
+
+_NOTHING_TO_DO = "a checkpoint already; import takes safetensors, .npz and .npy files"
 
 
 def open_source(path: PathLike, storage: Storage) -> Source:
@@ -28,10 +32,13 @@ def open_source(path: PathLike, storage: Storage) -> Source:
     Raises:
         BundleNotFoundError: nothing there, or nothing of this kind.
         FormatError: it is damaged.
+        UnsupportedError: it is a checkpoint.
     """
     text = os.fspath(path)
     if storage.is_directory(text):
         return _open_directory(text, storage)
+    if not storage.exists(text) and storage.exists(index_filename(text)):
+        raise UnsupportedError(_NOTHING_TO_DO, index_filename(text))
     with closing(storage.open(text)) as file:
         check_not_pointer(file)
         start = file.read(0, min(file.nbytes, len(NPY_MAGIC)))
@@ -41,6 +48,8 @@ def open_source(path: PathLike, storage: Storage) -> Source:
         return open_npy(text, storage)
     if text.endswith(".json"):
         return open_safetensors_index(text, storage)
+    if text.endswith(CHECKPOINT_SUFFIX):
+        raise UnsupportedError(_NOTHING_TO_DO, text)
     return open_safetensors(text, storage)
 
 
