@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tfbundle.blending import npy
 from tfbundle.cli import name_map, status
 from tfbundle.cli.parser import VERBS
-from tfbundle.format import entries, extents, index, meta_graph, state, varints
+from tfbundle.exporters import npy_frame, safetensors_frame, safetensors_header, zip_directory
+from tfbundle.format import entries, extents, index, meta_graph, npy, state, varints
 from tfbundle.sstable import block as table_block
 from tfbundle.sstable import snappy
 from tfbundle.storage import buffers, remote_file
@@ -82,7 +82,12 @@ LIMITS = {
     "`checkpoint` file": state.MAX_STATE_NBYTES,
     "graph (`.meta`, `saved_model.pb`)": meta_graph.MAX_GRAPH_NBYTES,
     "`--map` file": name_map._MOST_NBYTES,
-    "header of a `.npy` file": npy._MAX_HEADER_NBYTES,
+    "header of a `.npy` file": npy.MAX_HEADER_NBYTES,
+    "header of a safetensors file": safetensors_header.MAX_HEADER_NBYTES,
+    "index of safetensors files": safetensors_frame.MAX_INDEX_NBYTES,
+    "list in a directory of `.npy` files": npy_frame.MAX_LIST_NBYTES,
+    "directory of a `.npz` archive": zip_directory.MAX_DIRECTORY_NBYTES,
+    "what a compressed member of a `.npz` archive may expand to": zip_directory.MAX_DEFLATE_EXPANSION,
     "window in which tensors are read and written": buffers.WINDOW_NBYTES,
     "request for a part of a remote file": remote_file.PIECE_NBYTES,
     "an error, whatever names it holds": status._MOST_CHARACTERS,

@@ -3,7 +3,7 @@
 Layers, each importing only from those below it::
 
     cli, __main__
-    conversion   blending   audit
+    conversion   blending   audit   exporters
     reporting
     streaming
     choosing
@@ -63,6 +63,12 @@ if TYPE_CHECKING:
     from tfbundle.errors import TensorNotFoundError as TensorNotFoundError
     from tfbundle.errors import TruncatedError as TruncatedError
     from tfbundle.errors import UnsupportedError as UnsupportedError
+    from tfbundle.exporters.export import ExportReport as ExportReport
+    from tfbundle.exporters.export import export as export
+    from tfbundle.exporters.import_tensors import ImportReport as ImportReport
+    from tfbundle.exporters.import_tensors import import_tensors as import_tensors
+    from tfbundle.exporters.incoming import ImportOptions as ImportOptions
+    from tfbundle.exporters.request import ExportOptions as ExportOptions
     from tfbundle.format.state import CheckpointState as CheckpointState
     from tfbundle.reporting.report import CastReport as CastReport
     from tfbundle.streaming.layout import Layout as Layout
@@ -105,6 +111,10 @@ _HOMES = {
         "TruncatedError",
         "UnsupportedError",
     ),
+    "exporters.export": ("ExportReport", "export"),
+    "exporters.import_tensors": ("ImportReport", "import_tensors"),
+    "exporters.incoming": ("ImportOptions",),
+    "exporters.request": ("ExportOptions",),
     "format.state": ("CheckpointState",),
     "reporting.report": ("CastReport",),
     "streaming.layout": ("Layout",),

@@ -23,6 +23,8 @@ COMMANDS = {
     "merge": "merge {source} {target}",
     "average": "average {source} {source} {target}",
     "set": "set {source} w {new} --output {target}",
+    "export": "export {source} {target}.npz",
+    "import": "import {new} {target}",
     "ls": "ls {source}",
     "show": "show {source} w --all",
     "stats": "stats {source}",
@@ -37,7 +39,7 @@ COMMANDS = {
     "version": "--version",
 }
 DIFFERENT = {"diff"}
-WRITING = {"halve", "cast", "merge", "average", "set", "salvage"}
+WRITING = {"halve", "cast", "merge", "average", "set", "import", "salvage"}
 
 
 @pytest.fixture(scope="module")

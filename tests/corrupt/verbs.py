@@ -60,6 +60,16 @@ def verbs() -> dict[str, Verb]:
         "diff": lambda src, _: ["diff", src, src],
         "diff --quick": lambda src, _: ["diff", "--quick", src, src],
         "diff healthy": lambda src, out: ["diff", src, f"{out}/healthy/m"],
+        "export": lambda src, out: [
+            "export",
+            src,
+            f"{out}/safetensors/m.safetensors",
+            "--jobs",
+            "1",
+            "--skip-unsupported",
+        ],
+        "export npz": lambda src, out: ["export", src, f"{out}/npz/m.npz", "--jobs", "1", "--skip-unsupported"],
+        "export npy": lambda src, out: ["export", src, f"{out}/npy/", "--skip-unsupported", "--names", "paths"],
         "salvage": lambda src, out: ["salvage", src, f"{out}/salvage/m", "--jobs", "1"],
         "set": lambda src, out: ["set", src, "v", f"{out}/v.npy", "--output", f"{out}/set/m"],
         "halve --like": lambda src, out: ["halve", f"{out}/alike/m", f"{out}/like/m", "--jobs", "1", "--like", src],
@@ -78,6 +88,8 @@ VARIANTS = {
     "diff --quick",
     "diff healthy",
     "halve --like",
+    "export npz",
+    "export npy",
 }
 """What else the campaign runs."""
 

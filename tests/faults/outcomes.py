@@ -14,7 +14,6 @@ Tree = dict[str, bytes | None]
 """The contents of the files of a directory by their path in it; None for directories."""
 
 _TEMPORARY = re.compile(r"(.*)\.tmp-[0-9]+-[0-9a-f]{8}")
-_DATA = re.compile(r"\.data-[0-9]{5}-of-[0-9]{5}")
 
 
 def read_tree(root: Path) -> Tree:
@@ -47,7 +46,7 @@ class Reference:
     def is_own(self, path: str) -> bool:
         """Whether a path is one that the target's files may have."""
         rest = path.removeprefix(self.scenario.target)
-        return rest != path and (rest == ".index" or _DATA.fullmatch(rest) is not None)
+        return rest != path and re.fullmatch(self.scenario.own, rest) is not None
 
     def is_temporary(self, path: str) -> bool:
         """Whether a path is that of a file under way to be the target's, or the ``checkpoint`` file beside it."""
@@ -56,8 +55,8 @@ class Reference:
 
     @property
     def index(self) -> str:
-        """The path of the target's index."""
-        return f"{self.scenario.target}.index"
+        """The path of the target's index, or whatever else appears last."""
+        return self.scenario.target + self.scenario.last
 
     @property
     def checkpoint(self) -> str:

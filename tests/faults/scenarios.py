@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,8 @@ class Scenario:
         again: what repeats the command when there is a target.
         is_repeatable: whether another run gives the same files.
         step_nbytes: as for ``Setting``.
+        own: what may follow the prefix in the names of the target's files, as a regular expression.
+        last: what follows it in the name of the file that appears last; files of others have no ``verify --finish``.
     """
 
     name: str
@@ -48,6 +51,8 @@ class Scenario:
     again: tuple[str, ...] = ("--force",)
     is_repeatable: bool = True
     step_nbytes: int = 0
+    own: str = r"\.index|\.data-[0-9]{5}-of-[0-9]{5}"
+    last: str = ".index"
 
     def build(self, root: Path) -> None:
         """Fill an empty directory."""
@@ -133,9 +138,41 @@ def _damage(root: Path) -> None:
         file.write(b"????")
 
 
+def _add_archive(root: Path) -> None:
+    add_bystanders(root)
+    _write_archive(root)
+
+
+def _write_archive(root: Path) -> None:
+    tensors: dict[str, Any] = {"a": np.arange(300_000, dtype=np.float32), "b": np.ones((3, 4)).T}
+    np.savez_compressed(root / "source/array.npz", **tensors)
+
+
+def _add_archive_and_old(root: Path) -> None:
+    _add_old_of_two(root)
+    _write_archive(root)
+
+
+def _add_old_archive(root: Path) -> None:
+    add_bystanders(root)
+    np.savez(root / f"{TARGET}.npz", old=np.ones(5))
+
+
+def _add_old_shards(root: Path) -> None:
+    add_bystanders(root)
+    tfbundle.save(root / "old", {"old": np.ones(5), "older": np.ones(5), "oldest": np.ones(5)})
+    tfbundle.export(root / "old", root / f"{TARGET}.safetensors", files=tfbundle.ExportOptions(40))
+    for path in root.glob("old.*"):
+        path.unlink()
+
+
 _HALVE = ("halve", f"@/{SOURCE}", f"@/{TARGET}", "--jobs", "1", "--quiet")
 _MERGE = ("merge", f"@/{SOURCE}", "@/source/second", f"@/{TARGET}", "--jobs", "1", "--quiet")
 _SET = ("set", f"@/{TARGET}", "a/b", "@/array.npy", "--quiet")
+_EXPORT = ("export", f"@/{SOURCE}", f"@/{TARGET}.npz", "--jobs", "1", "--quiet")
+_SHARDED = ("export", f"@/{SOURCE}", f"@/{TARGET}.safetensors", "--max-shard-size", "1MB", "--jobs", "1", "--quiet")
+_SAFETENSORS = r"(-[0-9]{5}-of-[0-9]{5})?\.safetensors(\.index\.json)?"
+_IMPORT = ("import", "@/source/array.npz", f"@/{TARGET}", "--quiet")
 _AVERAGE = ("average", f"@/{SOURCE}", "@/source/second", f"@/{TARGET}", "--quiet")
 
 SCENARIOS = {
@@ -161,5 +198,16 @@ SCENARIOS = {
         Scenario("average", _AVERAGE, _add_twin),
         Scenario("salvage", ("salvage", *_HALVE[1:]), _damage),
         Scenario("cast", ("cast", *_HALVE[1:], "--to", "bfloat16"), add_bystanders),
+        Scenario("export", _EXPORT, add_bystanders, own=r"\.npz", last=".npz"),
+        Scenario("export --force", (*_EXPORT, "--force"), _add_old_archive, own=r"\.npz", last=".npz"),
+        Scenario(
+            "export --force, several files",
+            (*_SHARDED, "--force"),
+            _add_old_shards,
+            own=_SAFETENSORS,
+            last=".safetensors.index.json",
+        ),
+        Scenario("import", _IMPORT, _add_archive),
+        Scenario("import --force", (*_IMPORT, "--force"), _add_archive_and_old),
     )
 }

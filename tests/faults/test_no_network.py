@@ -33,6 +33,11 @@ commands = [
     ["merge", golden + "/strings", golden + "/rows", out + "/merged"],
     ["average", out + "/demo/float32", out + "/demo/float32", out + "/mean"],
     ["set", out + "/mean", "beta1_power", out + "/step.npy"],
+    ["export", out + "/demo/float32", out + "/all.safetensors", "--drop", "labels"],
+    ["export", golden + "/slices", out + "/all.npz"],
+    ["export", golden + "/objects", out + "/all/", "--names", "paths"],
+    ["import", out + "/all.safetensors", out + "/imported"],
+    ["import", out + "/all", out + "/again"],
     ["salvage", golden + "/names", out + "/saved"],
     ["diff", golden + "/native", golden + "/native"],
 ]

@@ -41,6 +41,9 @@ def plan_of(
         ("cast", 2, "join", False, 4 + 24),
         ("keep", 0, "join", False, 4 + 12),
         ("drop", 0, "join", False, 4),
+        ("cast", 14, "plain", True, 4 + 6),
+        ("copy", 0, "plain", True, 4 + 12),
+        ("drop", 0, "plain", False, 4),
     ],
 )
 def test_what_is_joined(action: Action, dtype: int, slices: str, joined: bool, nbytes: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from tfbundle.format.naming import INDEX_SUFFIX, STATE_FILENAME, index_filename, parse_data_suffix, strip_data_suffix
@@ -77,6 +77,28 @@ def leftover_notes(prefix: str, num_shards: int, storage: Storage) -> list[str]:
     if strays := find_strays(prefix, num_shards, storage):
         notes.append(f"not of this checkpoint, which has {plural(num_shards, 'shard')}: {_name(strays)}; {remedy} them")
     if written := [path for leftover in leftovers if leftover.is_in_use for path in leftover.paths]:
+        notes.append(f"another run writes here now: {_name(written)}")
+    return notes
+
+
+def abandoned_notes(directory: str, belongs: Callable[[str], bool], storage: Storage) -> list[str]:
+    """Name what interrupted runs left beside files that are no bundle, and what runs that go on still write there.
+
+    Args:
+        directory: where the files are.
+        belongs: whether a file in it is one of them, by its name.
+        storage: where the directory is.
+    """
+    found = [
+        paths.join(directory, name)
+        for name in storage.list_directory(directory)
+        if (temporary := parse_temporary(name)) is not None and belongs(temporary.path)
+    ]
+    written = [path for path in found if storage.is_in_use(path)]
+    notes = []
+    if abandoned := [path for path in found if path not in written]:
+        notes.append(f"left behind by an interrupted run: {_name(abandoned)}; nothing reads them, and they can go")
+    if written:
         notes.append(f"another run writes here now: {_name(written)}")
     return notes
 

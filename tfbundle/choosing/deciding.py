@@ -22,7 +22,7 @@ def decide(
     names: Collection[str],
     dtypes: NDArray[np.uint8],
     selection: Selection,
-    policy: CastPolicy,
+    policy: CastPolicy | None,
     optimizer_state: Collection[str],
 ) -> Decisions:
     """Decide for every tensor what becomes of it.
@@ -31,7 +31,7 @@ def decide(
         names: of the tensors; ``TensorNames`` are matched by whatever they are known by.
         dtypes: number of each tensor's element type, in the same order.
         selection: which tensors the user chose.
-        policy: what is cast to what.
+        policy: what is cast to what; None where nothing is.
         optimizer_state: names of the tensors that an optimizer keeps for itself.
 
     Raises:
@@ -42,7 +42,8 @@ def decide(
         >>> decide(["w", "step"], np.array([1, 9], np.uint8), Selection(), CastPolicy(), ())[1]
         Decision(action='copy', reason='int64', dtype=0)
     """
-    check_castable(policy)
+    if policy is not None:
+        check_castable(policy)
     chosen = _match_options(known_names(names), selection, policy)
     present = np.flatnonzero(np.bincount(dtypes, minlength=1)).tolist()
     by_dtype = {number: _decide_by_dtype(dtype_name(number), policy) for number in present}
@@ -74,8 +75,8 @@ def check_castable(policy: CastPolicy) -> None:
             raise ValueError(f"no cast from {source} to {policy.to}: only floats to floats, integers to integers")
 
 
-def _decide_by_dtype(dtype: str, policy: CastPolicy) -> Decision:
-    if dtype != policy.to and dtype in (policy.sources or usual_sources(policy.to)):
+def _decide_by_dtype(dtype: str, policy: CastPolicy | None) -> Decision:
+    if policy is not None and dtype != policy.to and dtype in (policy.sources or usual_sources(policy.to)):
         return Decision("cast", dtype, named_data_type(policy.to).number)
     return Decision("copy", dtype)
 
@@ -93,14 +94,15 @@ class _Chosen(NamedTuple):
 _NOBODY = _Chosen({}, None, {}, {}, {})
 
 
-def _match_options(names: TensorNames, selection: Selection, policy: CastPolicy) -> _Chosen:
+def _match_options(names: TensorNames, selection: Selection, policy: CastPolicy | None) -> _Chosen:
     """Return the tensors that options name; ``_NOBODY`` where there are no such options."""
-    if not (policy.rules or selection.drop or selection.select or selection.keep or selection.only):
+    dtype_rules = () if policy is None else policy.rules
+    if not (dtype_rules or selection.drop or selection.select or selection.keep or selection.only):
         return _NOBODY
     from tfbundle.choosing.matching import match_names
 
     rules: dict[str, tuple[str, str]] = {}
-    for pattern, dtype in policy.rules:
+    for pattern, dtype in dtype_rules:
         for name in match_names([pattern], names):
             rules.setdefault(name, (pattern, dtype))
     drop, selected, keep, only = (

@@ -76,13 +76,17 @@ def read_naming(options: argparse.Namespace) -> Naming:
     )
 
 
-def parse_pair(text: str) -> tuple[str, str]:
+def parse_pair(text: str, expected: str = "FROM=TO") -> tuple[str, str]:
     """Parse ``FROM=TO``; FROM has no equals sign.
+
+    Args:
+        text: what was given.
+        expected: what to call such a pair when it is none.
 
     Raises:
         ArgumentTypeError: it is no such pair.
     """
     left, mark, right = text.partition("=")
     if not mark or not left:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected FROM=TO")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected {expected}")
     return left, right

@@ -39,12 +39,17 @@ def add_write_options(parser: Any, dry_run: str = _DRY_RUN) -> None:
     parser.add_argument("--dry-run", action="store_true", help=dry_run)
 
 
+def add_jobs_option(parser: Any) -> None:
+    """Add the option for the number of workers."""
+    parser.add_argument(
+        "--jobs", metavar="N", type=int, help="number of workers (default: one for each core, 8 at most)"
+    )
+
+
 def add_worker_options(parser: Any) -> None:
     """Add the options that say who does the work."""
     workers = parser.add_mutually_exclusive_group()
-    workers.add_argument(
-        "--jobs", metavar="N", type=int, help="number of workers (default: one for each core, 8 at most)"
-    )
+    add_jobs_option(workers)
     workers.add_argument(
         "--dask",
         metavar="ADDRESS",

@@ -22,6 +22,8 @@ VERBS = (
     "merge",
     "average",
     "set",
+    "export",
+    "import",
     "ls",
     "show",
     "stats",
@@ -31,7 +33,9 @@ VERBS = (
     "demo",
     "completion",
 )
-"""Modules beside this one."""
+"""Modules beside this one, but for those of other names."""
+
+_OTHER_NAMES = {"import": "import_tensors"}
 
 _USAGE = """\
 %(prog)s VERB [ARGUMENT ...]
@@ -99,7 +103,7 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     common.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", required=True)
     for verb in arguments[:1] if arguments and arguments[0] in VERBS else VERBS:
-        import_module(f"tfbundle.cli.{verb}").add_parser(verbs, common)
+        import_module(f"tfbundle.cli.{_OTHER_NAMES.get(verb, verb)}").add_parser(verbs, common)
     for of_verb in verbs.choices.values():
         of_verb.usage = of_verb.usage or synopsis(of_verb)
         of_verb.epilog = add_sections(of_verb.epilog)

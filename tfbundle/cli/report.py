@@ -38,12 +38,12 @@ def tell(report: CastReport, options: argparse.Namespace) -> None:
             print(f"report: {escape(options.report)}")
 
 
-def print_summary(report: CastReport) -> None:
-    """Print a report for people."""
+def print_summary(report: CastReport, nothing_cast: str = "nothing") -> None:
+    """Print a report for people; ``nothing_cast`` says that nothing was cast, if it is to be said."""
     percent = 100 * report.target_nbytes / max(1, report.source_nbytes)
     sizes = f"{format_nbytes(report.source_nbytes)} -> {format_nbytes(report.target_nbytes)} ({percent:.0f} %)"
     print(f"{_heading(report)}: {sizes}")
-    print_table([(f"  {label}", text) for label, text in _action_lines(report)])
+    print_table([(f"  {label}", text) for label, text in _action_lines(report, nothing_cast)])
     if report.tensors.has_stats and report.count_reasons("cast"):
         _print_numbers(report)
     for note in report.notes:
@@ -56,12 +56,12 @@ def _heading(report: CastReport) -> str:
     return f"{'would write' if report.dry_run else 'wrote'} {escape(report.target)}"
 
 
-def _action_lines(report: CastReport) -> list[tuple[str, str]]:
+def _action_lines(report: CastReport, nothing_cast: str) -> list[tuple[str, str]]:
     tensors = report.tensors
     lines = [
         ("cast", f"{plural(count, 'tensor')} {source} -> {target}, {format_nbytes(nbytes)}")
         for (source, target), (count, nbytes) in tensors.group_casts().items()
-    ] or [("cast", "nothing")]
+    ] or ([("cast", nothing_cast)] if nothing_cast else [])
     labels: tuple[tuple[Action, str, str], ...] = (
         ("keep", "kept", ", ".join(tensors.list_dtypes("keep"))),
         ("copy", "copied", ""),

@@ -20,6 +20,18 @@ goes first, then --select, --optimizer drop, --rule, --keep, --only, and last --
 
 def add_selection_options(group: Any) -> None:
     """Add the options that ``Selection`` has."""
+    add_choice_options(group)
+    group.add_argument(
+        "--like",
+        metavar="TEMPLATE",
+        type=parse_given,
+        help="write exactly the tensors that a checkpoint holds, or that a .meta graph or saved_model.pb restores, "
+        "each in the dtype it has there; names, after renaming, and shapes must be equal",
+    )
+
+
+def add_choice_options(group: Any) -> None:
+    """Add the options that ``Selection`` has, but for the template."""
     patterns = (
         ("--keep", "leave these in their dtype (repeatable)"),
         ("--only", "cast only these (repeatable)"),
@@ -28,13 +40,6 @@ def add_selection_options(group: Any) -> None:
     )
     for option, text in patterns:
         group.add_argument(option, metavar="PAT", action="append", default=[], help=text)
-    group.add_argument(
-        "--like",
-        metavar="TEMPLATE",
-        type=parse_given,
-        help="write exactly the tensors that a checkpoint holds, or that a .meta graph or saved_model.pb restores, "
-        "each in the dtype it has there; names, after renaming, and shapes must be equal",
-    )
     group.add_argument(
         "--optimizer",
         choices=("keep", "cast", "drop"),

@@ -15,6 +15,7 @@ from tfbundle.storage.temporary import new_owner, temporary_path
 
 _WRITEBACK_NBYTES = 8 << 20
 _READ_BACK_NBYTES = 1 << 20
+_SMALL_NBYTES = 1 << 16
 _REOPEN_FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 _CREATE_FLAGS = _REOPEN_FLAGS | os.O_CREAT | os.O_EXCL
 _LINK_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -28,9 +29,9 @@ class LocalStagedFile(OpenFile):
     """A file being written under its temporary name. Closed, it opens again when it is needed."""
 
     def __init__(self, path: str, flags: int = _REOPEN_FLAGS) -> None:
+        self._spare_buffers: list[bytearray] = []
         super().__init__(path, os.open(path, flags, 0o666))
         self._reopen_flags = flags & ~(os.O_CREAT | os.O_EXCL)
-        self._spare_buffers: list[bytearray] = []
 
     @property
     def descriptor(self) -> int:
@@ -38,6 +39,11 @@ class LocalStagedFile(OpenFile):
         if self._descriptor < 0:
             self._descriptor = os.open(self.path, self._reopen_flags)
         return self._descriptor
+
+    def close(self) -> None:
+        """Release the descriptor and the memory: of files that are closed there may be thousands."""
+        self._spare_buffers.clear()
+        super().close()
 
     def reserve(self, nbytes: int) -> None:
         """Set the size and claim the space; a full disk shows here, before any work is done."""
@@ -73,7 +79,11 @@ class LocalStagedFile(OpenFile):
         Raises:
             OSError: it is something else.
         """
-        buffer = self._spare_buffers.pop() if self._spare_buffers else bytearray(_READ_BACK_NBYTES)
+        is_small = len(view) <= _SMALL_NBYTES
+        if is_small or not self._spare_buffers:
+            buffer = bytearray(len(view) if is_small else _READ_BACK_NBYTES)
+        else:
+            buffer = self._spare_buffers.pop()
         with memoryview(buffer) as found:
             for start in range(0, len(view), _READ_BACK_NBYTES):
                 piece = view[start : start + _READ_BACK_NBYTES]
@@ -85,7 +95,8 @@ class LocalStagedFile(OpenFile):
                     done += count
                 if done < len(piece) or not buffer.startswith(piece):
                     raise OSError(errno.EIO, f"the storage does not keep what is written to it, at {offset + start}")
-        self._spare_buffers.append(buffer)
+        if not is_small:
+            self._spare_buffers.append(buffer)
 
     def _start_writeback(self, start: int, end: int) -> None:
         """Let the disk begin with whole stretches that a write has completed, so that ``sync`` has little to wait for.
@@ -221,7 +232,8 @@ class LocalStage:
                 "the new files are all in place, but may not survive a power failure"
                 if is_there
                 else "what was here has lost its index, and the new files are complete, some under temporary names: "
-                "when this is mended, tfbundle verify --finish puts them in place"
+                "when this is mended, tfbundle verify --finish puts those of a checkpoint in place; files of an export "
+                "are written again by the same command"
             )
             raise OSError(again.errno, f"{again.strerror}; {state}", again.filename or last) from error
 

@@ -83,6 +83,19 @@ def ends_as_directory(path: str) -> bool:
     return path.endswith(_SEPARATOR if is_url(path) else os.sep)
 
 
+def strip_end(path: str) -> str:
+    """Return the path of a directory without separators at its end; a root stays.
+
+    Example:
+        >>> strip_end("s3://bucket/dir/"), strip_end("/"), strip_end("memory://")
+        ('s3://bucket/dir', '/', 'memory://')
+    """
+    if is_url(path):
+        start, _, rest = path.partition("://")
+        return f"{start}://{rest.rstrip(_SEPARATOR)}"
+    return path.rstrip(os.sep) or os.sep
+
+
 def normalize(path: str) -> str:
     """Return a path without detours; a URL as it is."""
     return path if is_url(path) else os.path.normpath(path)

@@ -16,7 +16,7 @@ from tfbundle.format import windows
 from tfbundle.format.slices import Box
 from tfbundle.storage.buffers import WINDOW_NBYTES
 
-WINDOW_ELEMENTS = WINDOW_NBYTES // 8
+WINDOW_ELEMENTS = WINDOW_NBYTES // 16
 """Elements that are put together at a time: as many as fit, whatever their dtype."""
 
 
@@ -37,7 +37,7 @@ class JoinSource(NamedTuple):
 
 
 class Join(NamedTuple):
-    """One unit of work: some rows of a tensor that is joined, and cast.
+    """One unit of work: some rows of a tensor that is joined, and cast unless its dtype stays.
 
     Attributes:
         row: number of the tensor's row.

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-Slices = Literal["join", "keep"]
+Slices = Literal["join", "keep", "plain"]
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12} | {
     "KIB": 1 << 10,
@@ -29,7 +29,7 @@ class Layout:
     Attributes:
         slices: ``"join"`` makes one plain tensor of a partitioned one that is cast to a dtype whose slices TensorFlow
             cannot put together, such as float16; ``"keep"`` leaves the slices, for a graph with exactly
-            the same partitions.
+            the same partitions; ``"plain"`` makes plain tensors of all partitioned ones, for what knows no slices.
         shards: number of data files; None for as many as the source has.
         max_shard_nbytes: begin another data file where this size would be exceeded; a tensor is never split, so that
             a larger one gets a file of its own. None for no limit.

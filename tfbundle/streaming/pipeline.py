@@ -246,7 +246,7 @@ def _read_structured(
 
 
 def _join(sources: dict[int, ReadableFile], target: StagedFile, join: Join, space: Workspace) -> StepResult:
-    """Put slices together, cast and write, window by window."""
+    """Put slices together, cast where the dtype changes, and write, window by window."""
     read_crcs: dict[int, tuple[int, int, int]] = {}  # by position in join.sources: first byte, bytes, crc
     written_crc = done = 0
     stats = StatsTable(1)
@@ -254,7 +254,7 @@ def _join(sources: dict[int, ReadableFile], target: StagedFile, join: Join, spac
     start = join.target_offset + join.cast.resize(join.rows[0] * join.row_nbytes)
     for box, stretches in iter_windows(join):
         whole = space.whole(box.num_elements * width)
-        elements = whole.view(f"u{width}")
+        elements = whole.view(f"V{width}")
         for number, offset, part in stretches:
             slice_source = join.sources[number]
             position = offset * width
@@ -263,9 +263,11 @@ def _join(sources: dict[int, ReadableFile], target: StagedFile, join: Join, spac
             first, nbytes, crc = read_crcs.get(number, (position, 0, 0))
             read_crcs[number] = (first, nbytes + len(window), crc32c(window.data, crc))
             swap_bytes(window, join.swap)
-            fill_part(elements, box, window.view(f"u{width}"), part)
-        output, found = space.cast(join.cast, whole, start + done, [0])
-        stats.add(0, found)
+            fill_part(elements, box, window.view(f"V{width}"), part)
+        output = whole
+        if join.cast.source != join.cast.target:
+            output, found = space.cast(join.cast, whole, start + done, [0])
+            stats.add(0, found)
         written_crc = crc32c(output.data, written_crc)
         target.write_at(start + done, output.data)
         done += len(output)

@@ -52,16 +52,16 @@ def plan_conversion(
     tensor_of = _map_to_tensors(index, slices)
     wanted = decisions.dtypes[tensor_of]
     dtype = np.where(wanted > 0, wanted, index.columns.dtype)
-    is_cast = dtype != index.columns.dtype
+    is_cast, is_dropped = dtype != index.columns.dtype, decisions.are("drop")[tensor_of]
     joined = {
         row: parts
         for row, parts in slices.items()
-        if layout.slices == "join" and is_cast[row] and not can_stitch(dtype_name(int(dtype[row])))
+        if not is_dropped[row] and _is_joined(layout, int(dtype[row]), is_cast=bool(is_cast[row]))
     }
     for row, parts in joined.items():
-        _check_joinable(index, row, parts)
+        _check_joinable(index, row, parts, layout)
     edited = {index.row_number(key): payload for key, payload in edits.payloads.items()}
-    written = _order_targets(order, ~decisions.are("drop")[tensor_of], joined)
+    written = _order_targets(order, ~is_dropped, joined)
     size = _target_sizes(index, dtype, joined, edited)
     targets, shard_sizes = _place(index, written, dtype, size, joined, layout)
     return Plan(
@@ -97,14 +97,19 @@ def _map_to_tensors(index: BundleIndex, slices: Mapping[int, Slices]) -> NDArray
     return tensor_of
 
 
-def _check_joinable(index: BundleIndex, row: int, slices: Slices) -> None:
+def _is_joined(layout: Layout, dtype: int, *, is_cast: bool) -> bool:
+    if layout.slices == "plain":
+        return bool(ELEMENT_NBYTES[dtype])
+    return layout.slices == "join" and is_cast and not can_stitch(dtype_name(dtype))
+
+
+def _check_joinable(index: BundleIndex, row: int, slices: Slices, layout: Layout) -> None:
     key = index.keys_in_order[row]
     try:
         check_covered(whole_box(index[key].shape), slices.boxes)
     except FormatError as error:
-        raise FormatError(
-            f"{error.reason}; --slices keep would convert it as it is", "", f"tensor {key_to_name(key)!r}"
-        ) from error
+        advice = "; --slices keep would convert it as it is" if layout.slices == "join" else ""
+        raise FormatError(error.reason + advice, "", f"tensor {key_to_name(key)!r}") from error
 
 
 def _order_targets(order: Rows, kept: NDArray[np.bool_], joined: Mapping[int, Slices]) -> Rows:

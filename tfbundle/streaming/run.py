@@ -120,6 +120,34 @@ def _staged_shards(
         yield stage, {shard: file.path for shard, file in enumerate(files)}
 
 
+def stream_into(
+    targets: Sequence[str],
+    plan: Plan,
+    sources: Sequence[ReadableFile],
+    storage: Storage,
+    *,
+    on_overflow: OnOverflow,
+    options: RunOptions,
+) -> StatsTable:
+    """Run a plan into files that are staged already, whatever they are to become; otherwise as ``carry_out``.
+
+    Args:
+        targets: temporary path of each target shard, in which the plan's offsets are free.
+        plan: what to do.
+        sources: the source shards, opened before the plan was made.
+        storage: where everything is.
+        on_overflow: what to do with values that do not fit.
+        options: workers, progress.
+
+    Raises:
+        ChecksumError, FormatError, CastError: as ``carry_out``.
+    """
+    context = StepContext(storage, _paths(sources), dict(enumerate(targets)), Treatment(on_overflow, options.measure))
+    ledger = _run(context, plan, sources, options)
+    ledger.check_overflow(on_overflow)
+    return ledger.stats
+
+
 def survey(
     plan: Plan, sources: Sequence[ReadableFile], storage: Storage, *, on_overflow: OnOverflow, options: RunOptions
 ) -> StatsTable:
