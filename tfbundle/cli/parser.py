@@ -16,7 +16,7 @@ from tfbundle.cli.streams import give_up_streams
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
-VERBS = ("halve", "cast", "merge", "average", "set", "ls", "show", "stats", "verify", "diff", "salvage", "demo")
+VERBS = ("halve", "cast", "merge", "average", "set", "ls", "show", "stats", "verify", "diff", "salvage", "run", "demo")
 """Modules beside this one."""
 
 _DESCRIPTION = """\

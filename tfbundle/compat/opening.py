@@ -1,0 +1,85 @@
+"""Opening what TensorFlow's reader opens, by its rules: a prefix, one file of V1, or a pattern of files.
+
+Source: TensorFlow ``c/checkpoint_reader.cc`` (the constructor), ``core/util/tensor_slice_reader.cc`` (``LoadShard``).
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from tfbundle.bundle.listing import Listing
+from tfbundle.bundle.locate import Location
+from tfbundle.bundle.opening import open_bundle
+from tfbundle.bundle.reader import BundleReader
+from tfbundle.bundle.shards import Shards
+from tfbundle.bundle.v1 import open_v1
+from tfbundle.compat.globbing import glob_paths, local_path
+from tfbundle.compat.op_errors import CODES, DataLossError, InternalError, NotFoundError, OpError, UnimplementedError
+from tfbundle.errors import BundleError, escape
+from tfbundle.format.entries import HEADER_KEY
+from tfbundle.format.naming import index_filename
+from tfbundle.pb import parse_message
+from tfbundle.sstable.reader import open_table
+from tfbundle.storage.local import LocalStorage
+
+_FAILED = "Unsuccessful TensorSliceReader constructor: Failed to"
+
+
+def open_checkpoint(filename: bytes) -> tuple[BundleReader, Listing]:
+    """Open a checkpoint and list its tensors.
+
+    Raises:
+        NotFoundError: there is none.
+        DataLossError, InternalError: there is a file, which is no V1 checkpoint.
+        OpError: the index is damaged.
+        ValueError: the path is on a file system of another kind.
+    """
+    storage = LocalStorage()
+    try:
+        prefix = local_path(os.fsdecode(filename))
+        files = () if storage.exists(index_filename(prefix)) else tuple(glob_paths(prefix))
+        if files:
+            return _open_v1(prefix, files, storage)
+        if not storage.exists(index_filename(prefix)):
+            text = f"{_FAILED} find any matching files for {escape(prefix)}"
+            raise NotFoundError(None, None, text)
+        bundle = open_bundle(prefix, storage=storage)
+        return bundle, bundle.list_tensors()
+    except UnimplementedError as error:
+        raise ValueError(f"{_FAILED} get matching files: {error}") from error
+    except (BundleError, OSError) as error:
+        raise unknown_error(str(error)) from error
+
+
+def unknown_error(text: str) -> OpError:
+    """Return the error that TensorFlow's reader makes of all that it does not know better."""
+    return OpError(None, None, text, CODES["UNKNOWN"])
+
+
+def _open_v1(prefix: str, files: tuple[str, ...], storage: LocalStorage) -> tuple[BundleReader, Listing]:
+    """Open V1 tables. One without a list of tensors has none; the index of a bundle looks so from here."""
+    location = Location(prefix, tuple(path for path in files if _lists_tensors(path, storage)))
+    index, payloads = open_v1(location, storage)
+    bundle = BundleReader(index, payloads, Shards(prefix, 0, storage), storage)
+    return bundle, bundle.list_tensors() if location.v1_files else Listing([], np.empty(0, np.intp), [])
+
+
+def _lists_tensors(path: str, storage: LocalStorage) -> bool:
+    try:
+        file = storage.open(path)
+    except (BundleError, OSError) as error:
+        raise DataLossError(None, None, f"Unable to open table file {error}") from error
+    try:
+        meta = open_table(file.read, file.nbytes).get(HEADER_KEY)
+    except BundleError as error:
+        text = f"Unable to open table file {escape(path)}: {error}: perhaps your file is in a different file format"
+        raise DataLossError(None, None, text) from error
+    finally:
+        file.close()
+    if meta is None:
+        text = "Failed to find the saved tensor slices at the beginning of the checkpoint file"
+        raise InternalError(None, None, f"{text}: {escape(path)}")
+    has_list: bool = parse_message("SavedTensorSlices", meta).HasField("meta")
+    return has_list

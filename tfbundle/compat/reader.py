@@ -1,0 +1,167 @@
+"""``CheckpointReader``: names, shapes, dtypes and values of a checkpoint, as TensorFlow's class hands them out.
+
+Source: TensorFlow ``c/checkpoint_reader.cc``, ``python/util/py_checkpoint_reader_wrapper.cc``,
+``python/training/py_checkpoint_reader.py`` (``error_translator``), ``core/util/tensor_slice_reader.cc``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tfbundle.compat.dtypes import DType, as_dtype, ml_type
+from tfbundle.compat.op_errors import InternalError, NotFoundError
+from tfbundle.compat.opening import open_checkpoint, unknown_error
+from tfbundle.compat.text import as_bytes
+from tfbundle.errors import (
+    BundleError,
+    FormatError,
+    TensorNotFoundError,
+    TruncatedError,
+    UnsupportedError,
+)
+from tfbundle.format.dtypes import STRING, DataType, data_type, named_data_type
+from tfbundle.format.naming import key_to_name
+
+
+class CheckpointReader:
+    """Reads a checkpoint. Made by ``NewCheckpointReader``; thread-safe.
+
+    Dictionaries are in the order of the names; TensorFlow's have that of a hash table.
+    """
+
+    def __init__(self, filename: Any) -> None:
+        self._bundle, self._listing = open_checkpoint(as_bytes(filename))
+
+    def get_variable_to_shape_map(self) -> dict[str, list[int]]:
+        """Return the shape of every tensor, by name.
+
+        Raises:
+            UnicodeDecodeError: a name is no UTF-8.
+        """
+        return {key.decode("utf-8"): list(shape) for key, _, shape in self._iter_tensors()}
+
+    def get_variable_to_dtype_map(self) -> dict[str, DType]:
+        """Return the dtype of every tensor, by name.
+
+        Raises:
+            UnicodeDecodeError: a name is no UTF-8.
+        """
+        return {key.decode("utf-8"): as_dtype(dtype) for key, dtype, _ in self._iter_tensors()}
+
+    def has_tensor(self, tensor_str: str | bytes) -> bool:
+        """Tell whether there is a tensor of that name."""
+        return key_to_name(as_bytes(tensor_str)) in self._bundle
+
+    def get_tensor(self, tensor_str: str | bytes) -> Any:
+        """Read a tensor.
+
+        Returns:
+            An array; of a tensor without dimensions numpy's scalar, or bytes where it is a string.
+
+        Raises:
+            NotFoundError: no such tensor.
+            InternalError: it is nothing that an array can hold.
+            IndexError: a data file is too short.
+            ValueError: slices of it are missing.
+            OpError: other damage, or a data file is missing.
+            UnsupportedError: numpy lacks the dtype, and ``ml_dtypes`` is not installed.
+        """
+        name = key_to_name(as_bytes(tensor_str))
+        with _translated(name):
+            entry = self._bundle.entry(name)
+            dtype = data_type(entry.dtype)
+            if entry.slices:
+                self._check_slices(name)
+            value = np.asarray(self._bundle.read(name))
+        return _as_tensorflow(value, dtype)[()]
+
+    def debug_string(self) -> bytes:
+        """Return a line for each row of the checkpoint: name, dtype and shape."""
+        lines = self._iter_v1_lines() if self._bundle.is_v1 else self._iter_lines()
+        return b"".join(lines)
+
+    def _check_slices(self, name: str) -> None:
+        try:
+            self._bundle.check_slices(name)
+        except FormatError as error:
+            raise ValueError(str(error)) from error
+
+    def _iter_tensors(self) -> Iterator[tuple[bytes, int, Iterable[int]]]:
+        """Yield key, number of the dtype and shape of each tensor."""
+        kinds = [(named_data_type(kind.dtype).number, kind.shape) for kind in self._listing.kinds]
+        for key, number in zip(self._listing.keys, self._listing.numbers.tolist(), strict=True):
+            yield key, *kinds[number]
+
+    def _iter_lines(self) -> Iterator[bytes]:
+        """Yield lines of all rows but of those that have slices, whose slices have rows of their own."""
+        index = self._bundle.index
+        for key in index.keys_in_order:
+            entry = index[key]
+            if not entry.slices:
+                yield _line(key, entry.dtype, entry.shape)
+
+    def _iter_v1_lines(self) -> Iterator[bytes]:
+        index = self._bundle.index
+        for key, dtype, shape in self._iter_tensors():
+            num_slices = len(index[key].slices)
+            yield _line(key, dtype, shape, f", {num_slices} slices" if num_slices > 1 else "")
+
+
+def NewCheckpointReader(filepattern: Any) -> CheckpointReader:  # noqa: N802 the name scripts know
+    """Open a checkpoint: the prefix of one with an index, or the file of a V1 checkpoint, or a pattern of its shards.
+
+    Raises:
+        NotFoundError: there is none.
+        DataLossError: there is a file that is no checkpoint.
+        OpError: it is damaged.
+
+    Example:
+        >>> NewCheckpointReader("no/such/checkpoint")
+        Traceback (most recent call last):
+        tfbundle.compat.op_errors.NotFoundError: Unsuccessful TensorSliceReader constructor: Failed to find any \
+matching files for no/such/checkpoint
+    """
+    return CheckpointReader(filepattern)
+
+
+_NAMES = {1: "FLOAT", 2: "DOUBLE", 19: "HALF"}
+
+
+def _line(key: bytes, dtype: int, shape: Iterable[int], end: str = "") -> bytes:
+    name = _NAMES.get(dtype) or data_type(dtype).name.upper()
+    return key + f" (DT_{name}) [{','.join(map(str, shape))}]{end}\n".encode()
+
+
+def _as_tensorflow(value: np.ndarray[Any, Any], dtype: DataType) -> np.ndarray[Any, Any]:
+    """Return an array with the dtype that TensorFlow gives it: plain integers where numbers are quantised."""
+    if dtype == STRING or dtype.native:
+        return value
+    wanted = np.dtype(dtype.storage) if dtype.name.startswith("q") else np.dtype(ml_type(dtype))
+    return value.view(wanted)
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """Raise what TensorFlow raises; the package's own error is its cause."""
+    try:
+        yield
+    except BundleError as error:
+        raise _translate(error, name) from error
+
+
+def _translate(error: BundleError, name: str) -> Exception:
+    for kinds, make in _TRANSLATIONS:
+        if isinstance(error, kinds):
+            return make(str(error), name)
+    return unknown_error(str(error))
+
+
+_TRANSLATIONS: tuple[tuple[type[BundleError], Callable[[str, str], Exception]], ...] = (
+    (TensorNotFoundError, lambda text, _: NotFoundError(None, None, text)),
+    (TruncatedError, lambda text, _: IndexError(text)),
+    (UnsupportedError, lambda text, _: InternalError(None, None, text)),
+)
