@@ -68,7 +68,7 @@ class DType:
         """
         kind = self._type
         if kind.name == "string":
-            return object
+            return np.object_ if self.as_datatype_enum > _REF else object
         if kind.nbytes == 0:
             raise KeyError(self.as_datatype_enum)
         if self.is_quantized:
@@ -233,7 +233,7 @@ def _find(value: Any) -> DType | None:
             return DTYPES[_PYTHON_TYPES[value]]
         if isinstance(value, str) and value in DTYPES:
             return DTYPES[value]
-        if isinstance(value, int) and value in _BY_NUMBER:
+        if value in _BY_NUMBER:  # also a float that equals a number
             return _BY_NUMBER[value]
     except TypeError:  # not hashable
         return None

@@ -15,11 +15,13 @@ from tfbundle.compat.file_errors import translated
 from tfbundle.compat.globbing import glob_paths, local_path
 from tfbundle.compat.op_errors import (
     AlreadyExistsError,
+    FailedPreconditionError,
     NotFoundError,
     OpError,
     UnimplementedError,
 )
 from tfbundle.compat.text import as_bytes, as_str_any, path_to_bytes, path_to_str
+from tfbundle.errors import escape
 
 Walked = tuple[str, list[str], list[str]]
 
@@ -91,6 +93,8 @@ def makedirs(path: Any) -> None:
     """Make a directory and those above it, as far as they are not there."""
     place = _path(path)
     with translated(place):
+        if os.path.exists(place) and not os.path.isdir(place):
+            raise FailedPreconditionError(None, None, f"{escape(place)} is not a directory")
         os.makedirs(place, exist_ok=True)
 
 
@@ -178,3 +182,8 @@ def walk(top: Any, topdown: Any = True, onerror: Callable[[OpError], Any] | None
         yield from walk(os.path.join(folder, name), topdown, onerror)
     if not topdown:
         yield here
+
+
+def walk_in_order(top: Any, in_order: Any = True) -> Iterator[Walked]:
+    """Walk, as TensorFlow 1 calls it."""
+    return walk(top, in_order)

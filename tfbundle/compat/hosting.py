@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import importlib.util
 import io
 import os
 import runpy
@@ -49,21 +50,32 @@ def run_script(path: str, arguments: Sequence[str]) -> int:
     if os.path.isdir(path) or (not path.endswith(".py") and _is_archive(path)):
         return _run(lambda: runpy.run_path(path, run_name="__main__"))
     _set_first_path(os.path.dirname(os.path.realpath(path)))
-    module = _make_main(path)
-    with io.open_code(os.path.abspath(path)) as file:
+    absolute = os.path.join(os.getcwd(), path)
+    module = _make_main(absolute)
+    with io.open_code(absolute) as file:
         source = file.read()
-    return _run(lambda: exec(compile(source, path, "exec", dont_inherit=True), module.__dict__))  # noqa: S102
+    return _run(lambda: exec(compile(source, absolute, "exec", dont_inherit=True), module.__dict__))  # noqa: S102
 
 
 def run_module(name: str, arguments: Sequence[str]) -> int:
     """Run a module as ``python -m`` does, and return its exit status.
 
     Raises:
+        ValueError: there is no such module.
         SystemExit, ScriptStoppedError: as ``run_script``.
     """
     sys.argv[:] = [name, *arguments]
     _set_first_path(os.getcwd())
+    if not _is_module(name):
+        raise ValueError(f"No module named {name}")
     return _run(lambda: runpy.run_module(name, run_name="__main__", alter_sys=True))
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # of a package it would be in
+        return False
 
 
 def _is_archive(path: str) -> bool:
@@ -83,6 +95,8 @@ def _make_main(path: str) -> ModuleType:
     module = ModuleType("__main__")
     loader = SourceFileLoader("__main__", path)
     module.__dict__.update(__builtins__=builtins, __file__=path, __cached__=None, __loader__=loader)
+    if sys.version_info < (3, 14):
+        module.__annotations__ = {}
     sys.modules["__main__"] = module
     return module
 
@@ -95,7 +109,8 @@ def _run(body: Callable[[], object]) -> int:
     except StandInError as error:
         raise ScriptStoppedError(f"{_place(error.__traceback__)}{error}") from None
     except BaseException as error:
-        sys.excepthook(type(error), error, _own(error.__traceback__))
+        error.__traceback__ = _own(error.__traceback__)
+        sys.excepthook(type(error), error, error.__traceback__)
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
     return 0
 

@@ -36,23 +36,20 @@ _ERRORS = [cls.__name__ for child in OpError.__subclasses__() for cls in child._
 _DTYPES = ["DType", "as_dtype", "QUANTIZED_DTYPES", "double", "half", *NAMES]
 _FILES_1 = (
     "Copy=copy DeleteRecursively=rmtree Exists=exists Glob=glob IsDirectory=isdir ListDirectory=listdir "
-    "MakeDirs=makedirs MkDir=mkdir Remove=remove Rename=rename Stat=stat Walk=walk"
+    "MakeDirs=makedirs MkDir=mkdir Remove=remove Rename=rename Stat=stat Walk=walk_in_order"
 )
 _FILES_2 = "copy exists glob isdir join listdir makedirs mkdir remove rename rmtree stat walk"
 _FILES_IO = (
-    "FileStatistics copy copy_v2=copy create_dir=mkdir delete_file=remove delete_recursively=rmtree file_exists=exists "
+    "copy copy_v2=copy create_dir=mkdir delete_file=remove delete_recursively=rmtree file_exists=exists "
     "file_exists_v2=exists get_matching_files=glob get_matching_files_v2=glob is_directory=isdir "
     "is_directory_v2=isdir join list_directory=listdir list_directory_v2=listdir recursive_create_dir=makedirs rename "
-    "stat walk"
+    "stat walk=walk_in_order"
 )
 _LOGGING = (
     "DEBUG INFO WARN ERROR FATAL debug info warn=warning warning error fatal log log_if vlog flush get_verbosity "
-    "set_verbosity TaskLevelStatusMessage=error get_logger"
+    "set_verbosity TaskLevelStatusMessage=error"
 )
-_TEXT = (
-    "as_bytes as_str as_str_any as_text path_to_bytes path_to_str bytes_or_text_types complex_types integral_types "
-    "real_types"
-)
+_TEXT = "as_bytes as_str as_str_any as_text path_to_str bytes_or_text_types complex_types integral_types real_types"
 _SWITCHES = (
     "disable_control_flow_v2 disable_resource_variables disable_v2_behavior=disable_eager_execution "
     "disable_v2_tensorshape enable_control_flow_v2 enable_resource_variables "
@@ -65,8 +62,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("contrib.framework contrib.framework.python.framework.checkpoint_utils", "checkpoints", _READING),
     ("python.training.checkpoint_utils", "checkpoints", "wait_for_new_checkpoint"),
     (
-        "train python.training.py_checkpoint_reader python.pywrap_tensorflow pywrap_tensorflow "
-        "python.training.checkpoint_utils.py_checkpoint_reader",
+        "train python.training.py_checkpoint_reader python.pywrap_tensorflow pywrap_tensorflow",
         "reader",
         "NewCheckpointReader",
     ),
@@ -85,15 +81,16 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ),
     (". dtypes python.framework.dtypes", "dtypes", " ".join(_DTYPES)),
     ("dtypes.experimental experimental python.framework.dtypes", "dtypes", " ".join(EXPERIMENTAL_NAMES)),
-    ("io.gfile python.platform.gfile", "gfile", _FILES_2),
+    ("io.gfile", "gfile", _FILES_2),
     ("gfile python.platform.gfile", "gfile", _FILES_1),
     ("io.gfile gfile python.platform.gfile", "opened_files", "GFile"),
     ("gfile python.platform.gfile", "opened_files", "FastGFile=GFile Open=GFile"),
     ("python.lib.io.file_io", "gfile", _FILES_IO),
     ("python.lib.io.file_io", "opened_files", "FileIO=GFile"),
     ("logging python.platform.tf_logging", "log_messages", _LOGGING),
-    (".", "log_messages", "get_logger"),
+    (". python.platform.tf_logging", "log_messages", "get_logger"),
     ("compat python.util.compat", "text", _TEXT),
+    ("python.util.compat", "text", "path_to_bytes"),
     ("app python.platform.app", "command_flags", "run"),
     ("version", "versions", "VERSION GIT_VERSION COMPILER_VERSION"),
     (".", "versions", "__version__=VERSION VERSION GIT_VERSION COMPILER_VERSION"),

@@ -91,7 +91,7 @@ InternalError = _error("InternalError", "INTERNAL")
 UnavailableError = _error("UnavailableError", "UNAVAILABLE")
 DataLossError = _error("DataLossError", "DATA_LOSS")
 
-_CLASSES = {kind._code: kind for kind in _CodedError.__subclasses__()}
+_CLASSES = {kind._code or 0: kind for kind in _CodedError.__subclasses__()}
 
 
 class OperatorNotAllowedInGraphError(TypeError):
@@ -107,13 +107,13 @@ def exception_type_from_error_code(error_code: int) -> type[OpError]:
     return _CLASSES[error_code]
 
 
-def error_code_from_exception_type(cls: type[OpError]) -> int:
+def error_code_from_exception_type(cls: Any) -> int:
     """Return the code of the errors of a class.
 
     Raises:
         KeyError: they have none in common.
     """
-    return next(code for code, kind in _CLASSES.items() if kind is cls and code is not None)
+    return {kind: code for code, kind in _CLASSES.items()}[cls]
 
 
 def __getattr__(name: str) -> int:

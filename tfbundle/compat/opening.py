@@ -7,27 +7,26 @@ from __future__ import annotations
 
 import os
 
-import numpy as np
-
-from tfbundle.bundle.listing import Listing
 from tfbundle.bundle.locate import Location
 from tfbundle.bundle.opening import open_bundle
 from tfbundle.bundle.reader import BundleReader
 from tfbundle.bundle.shards import Shards
 from tfbundle.bundle.v1 import open_v1
 from tfbundle.compat.globbing import glob_paths, local_path
+from tfbundle.compat.heads import Head, list_heads
 from tfbundle.compat.op_errors import CODES, DataLossError, InternalError, NotFoundError, OpError, UnimplementedError
-from tfbundle.errors import BundleError, escape
+from tfbundle.errors import BundleError, TruncatedError, escape
 from tfbundle.format.entries import HEADER_KEY
 from tfbundle.format.naming import index_filename
 from tfbundle.pb import parse_message
 from tfbundle.sstable.reader import open_table
+from tfbundle.storage.base import ReadableFile
 from tfbundle.storage.local import LocalStorage
 
 _FAILED = "Unsuccessful TensorSliceReader constructor: Failed to"
 
 
-def open_checkpoint(filename: bytes) -> tuple[BundleReader, Listing]:
+def open_checkpoint(filename: bytes) -> tuple[BundleReader, list[Head]]:
     """Open a checkpoint and list its tensors.
 
     Raises:
@@ -46,9 +45,13 @@ def open_checkpoint(filename: bytes) -> tuple[BundleReader, Listing]:
             text = f"{_FAILED} find any matching files for {escape(prefix)}"
             raise NotFoundError(None, None, text)
         bundle = open_bundle(prefix, storage=storage)
-        return bundle, bundle.list_tensors()
+        return bundle, list_heads(bundle)
     except UnimplementedError as error:
         raise ValueError(f"{_FAILED} get matching files: {error}") from error
+    except TruncatedError as error:
+        if error.part == "footer":
+            raise unknown_error(str(error)) from error
+        raise IndexError(str(error)) from error
     except (BundleError, OSError) as error:
         raise unknown_error(str(error)) from error
 
@@ -58,12 +61,12 @@ def unknown_error(text: str) -> OpError:
     return OpError(None, None, text, CODES["UNKNOWN"])
 
 
-def _open_v1(prefix: str, files: tuple[str, ...], storage: LocalStorage) -> tuple[BundleReader, Listing]:
+def _open_v1(prefix: str, files: tuple[str, ...], storage: LocalStorage) -> tuple[BundleReader, list[Head]]:
     """Open V1 tables. One without a list of tensors has none; the index of a bundle looks so from here."""
     location = Location(prefix, tuple(path for path in files if _lists_tensors(path, storage)))
     index, payloads = open_v1(location, storage)
     bundle = BundleReader(index, payloads, Shards(prefix, 0, storage), storage)
-    return bundle, bundle.list_tensors() if location.v1_files else Listing([], np.empty(0, np.intp), [])
+    return bundle, list_heads(bundle)
 
 
 def _lists_tensors(path: str, storage: LocalStorage) -> bool:
@@ -72,14 +75,25 @@ def _lists_tensors(path: str, storage: LocalStorage) -> bool:
     except (BundleError, OSError) as error:
         raise DataLossError(None, None, f"Unable to open table file {error}") from error
     try:
-        meta = open_table(file.read, file.nbytes).get(HEADER_KEY)
-    except BundleError as error:
-        text = f"Unable to open table file {escape(path)}: {error}: perhaps your file is in a different file format"
-        raise DataLossError(None, None, text) from error
+        return _read_has_list(file)
     finally:
         file.close()
-    if meta is None:
-        text = "Failed to find the saved tensor slices at the beginning of the checkpoint file"
-        raise InternalError(None, None, f"{text}: {escape(path)}")
-    has_list: bool = parse_message("SavedTensorSlices", meta).HasField("meta")
+
+
+def _read_has_list(file: ReadableFile) -> bool:
+    try:
+        table = open_table(file.read, file.nbytes)
+    except BundleError as error:
+        text = (
+            f"Unable to open table file {escape(file.path)}: {error}: perhaps your file is in a different file format"
+        )
+        raise DataLossError(None, None, text) from error
+    text = f"Failed to find the saved tensor slices at the beginning of the checkpoint file: {escape(file.path)}"
+    try:
+        meta = table.get(HEADER_KEY)
+        if meta is None:
+            raise InternalError(None, None, text)
+        has_list: bool = parse_message("SavedTensorSlices", meta).HasField("meta")
+    except BundleError as error:
+        raise InternalError(None, None, f"{text}: {error}") from error
     return has_list

@@ -116,17 +116,19 @@ class Placeholder(type):
     def __subclasscheck__(cls, subclass: type) -> bool:
         if not cls._is_class():
             fail(cls._path)
-        return cls in subclass.__mro__
+        return any(base is cls for base in subclass.__mro__)
 
     def _is_class(cls) -> bool:
-        return not cls._is_bare() or cls._path.rpartition(".")[2][:1].isupper()
+        """Tell whether it is called like a class, not like a function or a constant."""
+        name = cls._path.rpartition(".")[2]
+        return not cls._is_bare() or (name[:1].isupper() and not name.isupper())
 
     def _is_bare(cls) -> bool:
         """Tell whether it is a placeholder itself, not a class that a script derived from one."""
         return cls.__dict__.get("_stands_alone", False) is True
 
     def __eq__(cls, other: object) -> bool:
-        if cls is not other and other is not None and cls._is_bare():
+        if cls is not other and other is not None and not cls._is_class():
             fail(cls._path)
         return cls is other
 

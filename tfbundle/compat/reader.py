@@ -6,13 +6,14 @@ Source: TensorFlow ``c/checkpoint_reader.cc``, ``python/util/py_checkpoint_reade
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from tfbundle.compat.dtypes import DType, as_dtype, ml_type
+from tfbundle.compat.heads import Head, read_head
 from tfbundle.compat.op_errors import InternalError, NotFoundError
 from tfbundle.compat.opening import open_checkpoint, unknown_error
 from tfbundle.compat.text import as_bytes
@@ -23,7 +24,7 @@ from tfbundle.errors import (
     TruncatedError,
     UnsupportedError,
 )
-from tfbundle.format.dtypes import STRING, DataType, data_type, named_data_type
+from tfbundle.format.dtypes import STRING, DataType, data_type
 from tfbundle.format.naming import key_to_name
 
 
@@ -34,7 +35,7 @@ class CheckpointReader:
     """
 
     def __init__(self, filename: Any) -> None:
-        self._bundle, self._listing = open_checkpoint(as_bytes(filename))
+        self._bundle, self._heads = open_checkpoint(as_bytes(filename))
 
     def get_variable_to_shape_map(self) -> dict[str, list[int]]:
         """Return the shape of every tensor, by name.
@@ -42,7 +43,7 @@ class CheckpointReader:
         Raises:
             UnicodeDecodeError: a name is no UTF-8.
         """
-        return {key.decode("utf-8"): list(shape) for key, _, shape in self._iter_tensors()}
+        return {key.decode("utf-8"): list(shape) for key, _, shape in self._heads}
 
     def get_variable_to_dtype_map(self) -> dict[str, DType]:
         """Return the dtype of every tensor, by name.
@@ -50,7 +51,7 @@ class CheckpointReader:
         Raises:
             UnicodeDecodeError: a name is no UTF-8.
         """
-        return {key.decode("utf-8"): as_dtype(dtype) for key, dtype, _ in self._iter_tensors()}
+        return {key.decode("utf-8"): as_dtype(dtype) for key, dtype, _ in self._heads}
 
     def has_tensor(self, tensor_str: str | bytes) -> bool:
         """Tell whether there is a tensor of that name."""
@@ -90,25 +91,17 @@ class CheckpointReader:
         except FormatError as error:
             raise ValueError(str(error)) from error
 
-    def _iter_tensors(self) -> Iterator[tuple[bytes, int, Iterable[int]]]:
-        """Yield key, number of the dtype and shape of each tensor."""
-        kinds = [(named_data_type(kind.dtype).number, kind.shape) for kind in self._listing.kinds]
-        for key, number in zip(self._listing.keys, self._listing.numbers.tolist(), strict=True):
-            yield key, *kinds[number]
-
     def _iter_lines(self) -> Iterator[bytes]:
         """Yield lines of all rows but of those that have slices, whose slices have rows of their own."""
-        index = self._bundle.index
-        for key in index.keys_in_order:
-            entry = index[key]
-            if not entry.slices:
-                yield _line(key, entry.dtype, entry.shape)
+        for key in self._bundle.index.keys_in_order:
+            head, num_slices = read_head(self._bundle.index, key)
+            if not num_slices:
+                yield _line(head)
 
     def _iter_v1_lines(self) -> Iterator[bytes]:
-        index = self._bundle.index
-        for key, dtype, shape in self._iter_tensors():
-            num_slices = len(index[key].slices)
-            yield _line(key, dtype, shape, f", {num_slices} slices" if num_slices > 1 else "")
+        for head in self._heads:
+            num_slices = len(self._bundle.index[head.key].slices)
+            yield _line(head, f", {num_slices} slices" if num_slices > 1 else "")
 
 
 def NewCheckpointReader(filepattern: Any) -> CheckpointReader:  # noqa: N802 the name scripts know
@@ -131,9 +124,9 @@ matching files for no/such/checkpoint
 _NAMES = {1: "FLOAT", 2: "DOUBLE", 19: "HALF"}
 
 
-def _line(key: bytes, dtype: int, shape: Iterable[int], end: str = "") -> bytes:
-    name = _NAMES.get(dtype) or data_type(dtype).name.upper()
-    return key + f" (DT_{name}) [{','.join(map(str, shape))}]{end}\n".encode()
+def _line(head: Head, end: str = "") -> bytes:
+    name = _NAMES.get(head.dtype) or data_type(head.dtype).name.upper()
+    return head.key + f" (DT_{name}) [{','.join(map(str, head.shape))}]{end}\n".encode()
 
 
 def _as_tensorflow(value: np.ndarray[Any, Any], dtype: DataType) -> np.ndarray[Any, Any]:
