@@ -1,6 +1,7 @@
 """The same questions to TensorFlow and to its stand-in, each in a process of its own whose children may die.
 
-An answer is plain data: what a value is (type, dtype, shape, digest of its bytes) or the class of the error.
+An answer is plain data: what a value is (type, dtype, shape, digest of its bytes) or the class of the error,
+and for some its message.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ def answer(question: Callable[[], Any]) -> Any:
     try:
         return describe(question())
     except Exception as error:
-        return {"error": type(error).__name__, "code": getattr(error, "error_code", None)}
+        kind = type(error).__name__
+        message = str(error) if kind in ("NotFoundError", "TypeError") else ""
+        return {"error": kind, "code": getattr(error, "error_code", None), "message": message}
 
 
 def iter_questions(tf: Any, prefix: str) -> Iterator[tuple[str, Callable[[], Any]]]:

@@ -23,6 +23,7 @@ from tfbundle.errors import (
     TensorNotFoundError,
     TruncatedError,
     UnsupportedError,
+    escape,
 )
 from tfbundle.format.dtypes import STRING, DataType, data_type
 from tfbundle.format.naming import key_to_name
@@ -154,7 +155,7 @@ def _translate(error: BundleError, name: str) -> Exception:
 
 
 _TRANSLATIONS: tuple[tuple[type[BundleError], Callable[[str, str], Exception]], ...] = (
-    (TensorNotFoundError, lambda text, _: NotFoundError(None, None, text)),
+    (TensorNotFoundError, lambda _, name: NotFoundError(None, None, f"Key {escape(name)} not found in checkpoint")),
     (TruncatedError, lambda text, _: IndexError(text)),
     (UnsupportedError, lambda text, _: InternalError(None, None, text)),
 )
