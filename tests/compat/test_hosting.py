@@ -20,7 +20,8 @@ HIDING = [*RUN, "--hide-tensorflow"]
 
 TELL = """
 import sys
-print(__file__, sys.argv, sys.path[0], __name__, __package__, __spec__ and __spec__.name, sorted({*globals()} - {"__annotations__"}))
+names = sorted({*globals()} - {"__annotations__"})
+print(__file__, sys.argv, sys.path[0], __name__, __package__, __spec__ and __spec__.name, names)
 """
 SCRIPTS = {
     "globals": TELL,

@@ -6,7 +6,7 @@ Source: TensorFlow ``c/checkpoint_reader.cc``, ``python/util/py_checkpoint_reade
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -73,7 +73,7 @@ class CheckpointReader:
             UnsupportedError: numpy lacks the dtype, and ``ml_dtypes`` is not installed.
         """
         name = key_to_name(as_bytes(tensor_str))
-        with _translated(name):
+        with self._translated(name):
             entry = self._bundle.entry(name)
             dtype = data_type(entry.dtype)
             if entry.slices:
@@ -85,6 +85,26 @@ class CheckpointReader:
         """Return a line for each row of the checkpoint: name, dtype and shape."""
         lines = self._iter_v1_lines() if self._bundle.is_v1 else self._iter_lines()
         return b"".join(lines)
+
+    @contextmanager
+    def _translated(self, name: str) -> Iterator[None]:
+        """Raise what TensorFlow raises; the package's own error is its cause."""
+        try:
+            yield
+        except TensorNotFoundError as error:
+            shown = escape(name)
+            text = (
+                f"{shown} not found in checkpoint file"
+                if self._bundle.is_v1
+                else f"Key {shown} not found in checkpoint"
+            )
+            raise NotFoundError(None, None, text) from error
+        except TruncatedError as error:
+            raise IndexError(str(error)) from error
+        except UnsupportedError as error:
+            raise InternalError(None, None, str(error)) from error
+        except BundleError as error:
+            raise unknown_error(str(error)) from error
 
     def _check_slices(self, name: str) -> None:
         try:
@@ -136,26 +156,3 @@ def _as_tensorflow(value: np.ndarray[Any, Any], dtype: DataType) -> np.ndarray[A
         return value
     wanted = np.dtype(dtype.storage) if dtype.name.startswith("q") else np.dtype(ml_type(dtype))
     return value.view(wanted)
-
-
-@contextmanager
-def _translated(name: str) -> Iterator[None]:
-    """Raise what TensorFlow raises; the package's own error is its cause."""
-    try:
-        yield
-    except BundleError as error:
-        raise _translate(error, name) from error
-
-
-def _translate(error: BundleError, name: str) -> Exception:
-    for kinds, make in _TRANSLATIONS:
-        if isinstance(error, kinds):
-            return make(str(error), name)
-    return unknown_error(str(error))
-
-
-_TRANSLATIONS: tuple[tuple[type[BundleError], Callable[[str, str], Exception]], ...] = (
-    (TensorNotFoundError, lambda _, name: NotFoundError(None, None, f"Key {escape(name)} not found in checkpoint")),
-    (TruncatedError, lambda text, _: IndexError(text)),
-    (UnsupportedError, lambda text, _: InternalError(None, None, text)),
-)
