@@ -151,6 +151,13 @@ def test_what_is_not_there_is_one_line(tmp_path: Path, converter: Path) -> None:
     )
 
 
+def test_debug_shows_where_it_was_used(tmp_path: Path, converter: Path) -> None:
+    done = start([*HIDING, "--debug", "convert.py", "model", "out.npz", "more"], tmp_path)
+    assert done.returncode == 5
+    assert b"Traceback" in done.stderr
+    assert b"    tf.Session()\n" in done.stderr
+
+
 def test_tensorflow_is_not_hidden_unless_told_to(tmp_path: Path) -> None:
     (tmp_path / "tensorflow.py").write_text("")
     (tmp_path / "script.py").write_text("import tensorflow as tf; print(tf.int8)")

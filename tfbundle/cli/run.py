@@ -9,7 +9,7 @@ from typing import Any
 from tfbundle.cli.output import escape
 from tfbundle.cli.process import restore_defaults
 from tfbundle.cli.status import UNSUPPORTED
-from tfbundle.cli.streams import complain, restore_streams
+from tfbundle.cli.streams import complain, print_traceback, restore_streams
 
 _DESCRIPTION = """\
 Run a Python script that reads checkpoints, with `import tensorflow` meaning a stand-in that reads
@@ -62,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
         else:
             status = run_script(options.script, options.arguments)
     except ScriptStoppedError as stop:
+        if options.debug and stop.__cause__ is not None:
+            print_traceback(type(stop.__cause__), stop.__cause__, stop.__cause__.__traceback__)
         complain(f"tfbundle: {escape(stop.line)}")
         status = UNSUPPORTED
     sys.exit(status)  # not to return: threads of the script may go on, and signals have to end them

@@ -107,7 +107,7 @@ def _run(body: Callable[[], object]) -> int:
     except SystemExit:
         raise
     except StandInError as error:
-        raise ScriptStoppedError(f"{_place(error.__traceback__)}{error}") from None
+        raise ScriptStoppedError(f"{_place(error.__traceback__)}{error}") from error
     except BaseException as error:
         error.__traceback__ = _own(error.__traceback__)
         sys.excepthook(type(error), error, error.__traceback__)

@@ -15,6 +15,7 @@ from tfbundle.compat.placeholders import fail, placeholder
 
 NAME = "tensorflow"
 
+_NOT_OF_TENSORFLOW = ("__", "pytest")  # what Python and tools look for in every module
 _LOCK = threading.RLock()
 _MADE: dict[str, StandIn] = {}
 
@@ -41,7 +42,7 @@ class StandIn(ModuleType):
         return value
 
     def _find(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith(_NOT_OF_TENSORFLOW):
             if name == "__all__" and self._names:
                 return sorted(self._names)
             if name == "__all__":
