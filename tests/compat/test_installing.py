@@ -81,6 +81,10 @@ def test_twice_and_back(stand_in: str) -> None:
     assert run(stand_in + textwrap.dedent(code)) == ("True 1\nFalse []", "")
 
 
+def test_module_that_cannot_be_imported(stand_in: str) -> None:
+    assert run(f"import sys; sys.modules['tensorflow'] = None\n{stand_in}import tensorflow; print(1)") == ("1", "")
+
+
 def test_threads_import_the_same(stand_in: str) -> None:
     code = """
         from concurrent.futures import ThreadPoolExecutor

@@ -32,7 +32,6 @@ log.log_if(log.ERROR, "not if %s", False, "so")
 log.log(log.ERROR, "log")
 log.error("error")
 log.fatal("fatal")
-log.flush()
 log.TaskLevelStatusMessage("status")
 print(tf.get_logger().name, tf.get_logger() is logging.getLogger("tensorflow"), log.get_verbosity(), flush=True)
 """

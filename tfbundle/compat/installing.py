@@ -57,10 +57,11 @@ def install(*, hide_tensorflow: bool = False) -> None:
     """
     if is_installed():
         return
-    if NAME in sys.modules:
+    if sys.modules.get(NAME) is not None:
         raise ValueError("TensorFlow is imported already; install the stand-in before that, or do without")
     if not hide_tensorflow and (place := find_tensorflow()):
         raise ValueError(f"TensorFlow is installed in {place}; hide it with hide_tensorflow=True, or use it")
+    sys.modules.pop(NAME, None)  # None says that it cannot be imported
     sys.meta_path.insert(0, _FINDER)
 
 

@@ -57,16 +57,12 @@ def fatal(msg: Any, *args: Any, **options: Any) -> None:
 def log_if(level: int, msg: Any, condition: Any, *args: Any) -> None:
     """Log a message if a condition holds."""
     if condition:
-        log(level, msg % args)
+        log(level, msg, *args)
 
 
 def vlog(level: int, msg: Any, *args: Any, **options: Any) -> None:
     """Log a message of a level of the logging library."""
     log(level, msg, *args, **options)
-
-
-def flush() -> None:
-    """Do nothing: messages are written at once."""
 
 
 def get_verbosity() -> int:

@@ -46,7 +46,7 @@ _FILES_IO = (
     "stat walk=walk_in_order"
 )
 _LOGGING = (
-    "DEBUG INFO WARN ERROR FATAL debug info warn=warning warning error fatal log log_if vlog flush get_verbosity "
+    "DEBUG INFO WARN ERROR FATAL debug info warn=warning warning error fatal log log_if vlog get_verbosity "
     "set_verbosity TaskLevelStatusMessage=error"
 )
 _TEXT = "as_bytes as_str as_str_any as_text path_to_str bytes_or_text_types complex_types integral_types real_types"

@@ -39,7 +39,7 @@ class OpError(Exception):
         experimental_payloads: further details.
 
     Example:
-        >>> NotFoundError(None, None, "Key w not found in checkpoint").error_code == NOT_FOUND
+        >>> NotFoundError(None, None, "Key w not found in checkpoint").error_code == CODES["NOT_FOUND"]
         True
     """
 
