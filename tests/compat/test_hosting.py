@@ -41,6 +41,7 @@ SCRIPTS = {
     "process": "import os, signal, sys\n"
     "print(sys.stdout.errors, sys.stderr.errors, sys.excepthook, sys.unraisablehook, os.environ.get('X'))\n"
     "print([signal.getsignal(n) for n in (1, 2, 15)], os.environ.get('OPENBLAS_NUM_THREADS'))\n",
+    "modules": "import sys\nprint({'numpy', 'google.protobuf', 'absl', 'tensorflow'} & {*sys.modules})\n",
     "encoding": "# -*- coding: latin-1 -*-\nprint('\xe4')\n",
     "input": "print(input())\n",
     "annotations": "x: int = 3\nprint(__annotations__)\n",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tfbundle.compat.dtypes import EXPERIMENTAL_NAMES, NAMES
 from tfbundle.compat.op_errors import CODES, OpError
 
 ALIASES = ("compat.v1", "compat.v2", "_api.v2")
@@ -33,7 +32,6 @@ class Home(NamedTuple):
 _READING = "list_variables load_checkpoint load_variable checkpoints_iterator"
 _STATES = "get_checkpoint_state latest_checkpoint checkpoint_exists get_checkpoint_mtimes"
 _ERRORS = [cls.__name__ for child in OpError.__subclasses__() for cls in child.__subclasses__()]
-_DTYPES = ["DType", "as_dtype", "QUANTIZED_DTYPES", "double", "half", *NAMES]
 _FILES_1 = (
     "Copy=copy DeleteRecursively=rmtree Exists=exists Glob=glob IsDirectory=isdir ListDirectory=listdir "
     "MakeDirs=makedirs MkDir=mkdir Remove=remove Rename=rename Stat=stat Walk=walk_in_order"
@@ -79,8 +77,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
         f"OperatorNotAllowedInGraphError {' '.join(CODES)} error_code_from_exception_type "
         "exception_type_from_error_code",
     ),
-    (". dtypes python.framework.dtypes", "dtypes", " ".join(_DTYPES)),
-    ("dtypes.experimental experimental python.framework.dtypes", "dtypes", " ".join(EXPERIMENTAL_NAMES)),
+    (". dtypes python.framework.dtypes", "dtypes", "DType as_dtype QUANTIZED_DTYPES double half"),
     ("io.gfile", "gfile", _FILES_2),
     ("gfile python.platform.gfile", "gfile", _FILES_1),
     ("io.gfile gfile python.platform.gfile", "opened_files", "GFile"),
@@ -113,6 +110,15 @@ DELEGATED = {"flags": "command_flags", "app.flags": "command_flags", "python.pla
 """Modules whose every name another module looks up."""
 
 
+def _dtype_rows() -> list[tuple[str, str, str]]:
+    from tfbundle.compat.dtypes import EXPERIMENTAL_NAMES, NAMES  # imports numpy, which a script may prepare for
+
+    return [
+        (". dtypes python.framework.dtypes", "dtypes", " ".join(NAMES)),
+        ("dtypes.experimental experimental python.framework.dtypes", "dtypes", " ".join(EXPERIMENTAL_NAMES)),
+    ]
+
+
 def read_table() -> dict[str, dict[str, Home]]:
     """Return the names of each module, by its path, and where they are at home.
 
@@ -121,7 +127,7 @@ def read_table() -> dict[str, dict[str, Home]]:
         Home(module='gfile', name='exists')
     """
     table: dict[str, dict[str, Home]] = {"": {}}
-    for paths, module, names in ROWS:
+    for paths, module, names in [*ROWS, *_dtype_rows()]:
         for path in paths.split():
             found = table.setdefault("" if path == "." else path, {})
             for word in names.split():

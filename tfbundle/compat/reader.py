@@ -70,7 +70,7 @@ class CheckpointReader:
             IndexError: a data file is too short.
             ValueError: slices of it are missing.
             OpError: other damage, or a data file is missing.
-            UnsupportedError: numpy lacks the dtype, and ``ml_dtypes`` is not installed.
+            StandInError: numpy lacks the dtype, and ``ml_dtypes`` is not installed.
         """
         name = key_to_name(as_bytes(tensor_str))
         with self._translated(name):
@@ -103,7 +103,7 @@ class CheckpointReader:
             raise IndexError(str(error)) from error
         except UnsupportedError as error:
             raise InternalError(None, None, str(error)) from error
-        except BundleError as error:
+        except (BundleError, OSError) as error:
             raise unknown_error(str(error)) from error
 
     def _check_slices(self, name: str) -> None:
