@@ -47,7 +47,7 @@ def describe(value: Any) -> Any:
     if isinstance(value, bytes):
         return ["bytes", hashlib.sha1(value).hexdigest()]
     if isinstance(value, dict):
-        return {key: describe(each) for key, each in sorted(value.items())}
+        return ["dict", *([key, describe(each)] for key, each in value.items())]
     if isinstance(value, (list, tuple)):
         return [type(value).__name__, *map(describe, value)]
     if type(value).__name__ == "DType":
@@ -109,8 +109,7 @@ def iter_reader_questions(v1: Any, train: Any, prefix: str) -> Iterator[tuple[st
         return
     yield "get_variable_to_shape_map", reader.get_variable_to_shape_map
     yield "get_variable_to_dtype_map", reader.get_variable_to_dtype_map
-    yield "debug_string", lambda: sorted(reader.debug_string().split(b"\n"))
-    yield "debug_string, its type and order", reader.debug_string
+    yield "debug_string", reader.debug_string
     yield "has_tensor elsewhere", lambda: reader.has_tensor("no such tensor")
     yield "has_tensor of nothing", lambda: reader.has_tensor("")
     yield "has_tensor of a number", lambda: reader.has_tensor(3)

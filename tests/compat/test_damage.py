@@ -55,7 +55,6 @@ ROWS = (
     Row("refused: index block without handles", "list_variables of the index", "InternalError", "DataLossError"),
     Row(f"difference: ({STRICT})", f"{OPENING}|{GETTING}", "value", "OpError"),
     Row("difference: a key twice.*", "list_variables of the index", "value", "InternalError"),
-    Row("V1: .*", "debug_string, its type and order", "value", "value"),
     Row("name: control characters", "get_tensor .*:0", "NotFoundError", "NotFoundError"),  # escaped in the message
     Row("difference: entry of a slice .*", GETTING, "value", "ValueError"),
 )

@@ -93,13 +93,6 @@ DIFFERENCES = (
         ANY_VALUE,
         lambda item, name: not _is_beyond_v1_reader(item, name),
     ),
-    Difference(
-        "The lines about a V1 checkpoint are in the order of a hash table; here in that of the names.",
-        "debug_string, its type and order",
-        V1,
-        ANY_VALUE,
-        ANY_VALUE,
-    ),
 )
 
 

@@ -13,6 +13,7 @@ import pytest
 import tfbundle
 from tests.support.processes import run_script
 from tfbundle.compat import StandInError, tf
+from tfbundle.compat.hash_order import order_names
 from tfbundle.format.dtypes import numpy_dtype
 
 
@@ -42,8 +43,10 @@ def test_types_of_results(prefix: str) -> None:
 
 def test_names_are_in_order(prefix: str) -> None:
     reader = tf.train.load_checkpoint(prefix)
-    assert list(reader.get_variable_to_shape_map()) == sorted(reader.get_variable_to_shape_map())
-    assert list(reader.get_variable_to_dtype_map()) == [name for name, _ in tf.train.list_variables(prefix)]
+    names = list(reader.get_variable_to_shape_map())
+    assert names == [name.decode() for name in order_names([name.encode() for name in sorted(names)])]
+    assert list(reader.get_variable_to_dtype_map()) == names
+    assert [name for name, _ in tf.train.list_variables(prefix)] == sorted(names)
 
 
 def test_results_belong_to_the_caller(prefix: str) -> None:

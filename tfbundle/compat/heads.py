@@ -5,9 +5,11 @@ An entry whose offset, size or slices are damaged still has these, and the other
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tfbundle.bundle.reader import BundleReader
+from tfbundle.compat.hash_order import order_names
 from tfbundle.errors import FormatError
 from tfbundle.format.dtypes import data_type, named_data_type
 from tfbundle.format.entries import decode_shape
@@ -41,6 +43,12 @@ def list_heads(bundle: BundleReader) -> list[Head]:
         return [read_head(bundle.index, key)[0] for key in bundle.index.tensor_keys()]
     kinds = [(named_data_type(kind.dtype).number, kind.shape) for kind in listing.kinds]
     return [Head(key, *kinds[number]) for key, number in zip(listing.keys, listing.numbers.tolist(), strict=True)]
+
+
+def order_heads(heads: Sequence[Head]) -> list[Head]:
+    """Return heads in the order of a table into which TensorFlow's reader puts them one after the other."""
+    by_key = {head.key: head for head in heads}
+    return [by_key[key] for key in order_names(list(by_key))]
 
 
 def read_head(index: BundleIndex, key: bytes) -> tuple[Head, int]:

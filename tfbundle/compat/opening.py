@@ -17,7 +17,7 @@ from tfbundle.compat.heads import Head, list_heads
 from tfbundle.compat.op_errors import CODES, DataLossError, InternalError, NotFoundError, OpError, UnimplementedError
 from tfbundle.errors import BundleError, TruncatedError, escape
 from tfbundle.format.entries import HEADER_KEY
-from tfbundle.format.naming import index_filename
+from tfbundle.format.naming import index_filename, name_to_key
 from tfbundle.pb import parse_message
 from tfbundle.sstable.reader import open_table
 from tfbundle.storage.base import ReadableFile
@@ -27,7 +27,9 @@ _FAILED = "Unsuccessful TensorSliceReader constructor: Failed to"
 
 
 def open_checkpoint(filename: bytes) -> tuple[BundleReader, list[Head]]:
-    """Open a checkpoint and list its tensors.
+    """Open a checkpoint and list its tensors, in the order in which TensorFlow's reader comes to know them.
+
+    That is the order of the keys, in V1 checkpoints that of the lists in their files.
 
     Raises:
         NotFoundError: there is none.
@@ -63,24 +65,28 @@ def unknown_error(text: str) -> OpError:
 
 def _open_v1(prefix: str, files: tuple[str, ...], storage: LocalStorage) -> tuple[BundleReader, list[Head]]:
     """Open V1 tables. One without a list of tensors has none; the index of a bundle looks so from here."""
-    location = Location(prefix, tuple(path for path in files if _lists_tensors(path, storage)))
+    lists = {path: _read_list(path, storage) for path in files}
+    location = Location(prefix, tuple(path for path, keys in lists.items() if keys is not None))
     index, payloads = open_v1(location, storage)
     bundle = BundleReader(index, payloads, Shards(prefix, 0, storage), storage)
-    return bundle, list_heads(bundle)
+    heads = {head.key: head for head in list_heads(bundle)}
+    in_order = dict.fromkeys(key for keys in lists.values() for key in keys or ())
+    return bundle, [heads[key] for key in in_order if key in heads]
 
 
-def _lists_tensors(path: str, storage: LocalStorage) -> bool:
+def _read_list(path: str, storage: LocalStorage) -> list[bytes] | None:
+    """Return the keys of the tensors that a table lists, or None."""
     try:
         file = storage.open(path)
     except (BundleError, OSError) as error:
         raise DataLossError(None, None, f"Unable to open table file {error}") from error
     try:
-        return _read_has_list(file)
+        return _decode_list(file)
     finally:
         file.close()
 
 
-def _read_has_list(file: ReadableFile) -> bool:
+def _decode_list(file: ReadableFile) -> list[bytes] | None:
     try:
         table = open_table(file.read, file.nbytes)
     except BundleError as error:
@@ -93,7 +99,7 @@ def _read_has_list(file: ReadableFile) -> bool:
         meta = table.get(HEADER_KEY)
         if meta is None:
             raise InternalError(None, None, text)
-        has_list: bool = parse_message("SavedTensorSlices", meta).HasField("meta")
+        message = parse_message("SavedTensorSlices", meta)
     except BundleError as error:
         raise InternalError(None, None, f"{text}: {error}") from error
-    return has_list
+    return [name_to_key(tensor.name) for tensor in message.meta.tensor] if message.HasField("meta") else None

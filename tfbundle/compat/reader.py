@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from tfbundle.compat.dtypes import DType, as_dtype, ml_type
-from tfbundle.compat.heads import Head, read_head
+from tfbundle.compat.heads import Head, order_heads, read_head
 from tfbundle.compat.op_errors import InternalError, NotFoundError
 from tfbundle.compat.opening import open_checkpoint, unknown_error
 from tfbundle.compat.text import as_bytes
@@ -32,7 +33,7 @@ from tfbundle.format.naming import key_to_name
 class CheckpointReader:
     """Reads a checkpoint. Made by ``NewCheckpointReader``; thread-safe.
 
-    Dictionaries are in the order of the names; TensorFlow's have that of a hash table.
+    Dictionaries are in TensorFlow's order, which is that of a hash table.
     """
 
     def __init__(self, filename: Any) -> None:
@@ -44,7 +45,7 @@ class CheckpointReader:
         Raises:
             UnicodeDecodeError: a name is no UTF-8.
         """
-        return {key.decode("utf-8"): list(shape) for key, _, shape in self._heads}
+        return {key.decode("utf-8"): list(shape) for key, _, shape in self._heads_in_order}
 
     def get_variable_to_dtype_map(self) -> dict[str, DType]:
         """Return the dtype of every tensor, by name.
@@ -52,7 +53,7 @@ class CheckpointReader:
         Raises:
             UnicodeDecodeError: a name is no UTF-8.
         """
-        return {key.decode("utf-8"): as_dtype(dtype) for key, dtype, _ in self._heads}
+        return {key.decode("utf-8"): as_dtype(dtype) for key, dtype, _ in self._heads_in_order}
 
     def has_tensor(self, tensor_str: str | bytes) -> bool:
         """Tell whether there is a tensor of that name."""
@@ -85,6 +86,12 @@ class CheckpointReader:
         """Return a line for each row of the checkpoint: name, dtype and shape."""
         lines = self._iter_v1_lines() if self._bundle.is_v1 else self._iter_lines()
         return b"".join(lines)
+
+    @cached_property
+    def _heads_in_order(self) -> list[Head]:
+        """The heads in the order of TensorFlow's table, which for a V1 checkpoint is filled from another such table."""
+        heads = order_heads(self._heads)
+        return order_heads(heads) if self._bundle.is_v1 else heads
 
     @contextmanager
     def _translated(self, name: str) -> Iterator[None]:
@@ -120,7 +127,7 @@ class CheckpointReader:
                 yield _line(head)
 
     def _iter_v1_lines(self) -> Iterator[bytes]:
-        for head in self._heads:
+        for head in order_heads(self._heads):
             num_slices = len(self._bundle.index[head.key].slices)
             yield _line(head, f", {num_slices} slices" if num_slices > 1 else "")
 
