@@ -81,10 +81,15 @@ def iter_questions(tf: Any, prefix: str) -> Iterator[tuple[str, Callable[[], Any
     yield "list_variables of a pattern", lambda: train.list_variables(f"{prefix}-?????-of-?????")
     yield "load_checkpoint of None", lambda: train.load_checkpoint(None)
     yield "latest_checkpoint", lambda: train.latest_checkpoint(folder)
+    yield "latest_checkpoint v1", lambda: v1.train.latest_checkpoint(pathlib.Path(folder))
     yield "latest_checkpoint by name", lambda: train.latest_checkpoint(folder, "no such file")
     yield "get_checkpoint_state", lambda: train.get_checkpoint_state(folder)
     yield "get_checkpoint_state v1", lambda: v1.train.get_checkpoint_state(pathlib.Path(folder))
     yield "checkpoints_iterator", lambda: list(train.checkpoints_iterator(folder, timeout=0))
+    yield (
+        "checkpoints_iterator v1",
+        lambda: list(v1.train.checkpoints_iterator(folder, timeout=0, timeout_fn=lambda: True)),
+    )
     yield "checkpoint_exists", lambda: v1.train.checkpoint_exists(prefix)
     yield "checkpoint_exists elsewhere", lambda: v1.train.checkpoint_exists(f"{prefix}-no-such")
     yield "get_checkpoint_mtimes", lambda: v1.train.get_checkpoint_mtimes([prefix, f"{prefix}-no-such"])
@@ -92,6 +97,8 @@ def iter_questions(tf: Any, prefix: str) -> Iterator[tuple[str, Callable[[], Any
     yield "gfile.exists", lambda: tf.io.gfile.exists(f"{prefix}.index")
     yield "gfile.glob", lambda: tf.io.gfile.glob(f"{prefix}*")
     yield "gfile.Glob", lambda: v1.gfile.Glob(f"{folder}/*.inde[x]")
+    yield "gfile.walk", lambda: list(tf.io.gfile.walk(folder))
+    yield "gfile.join", lambda: tf.io.gfile.join(folder, "a", "/b", "c")
     yield "gfile.listdir", lambda: tf.io.gfile.listdir(folder)
     yield "gfile.isdir", lambda: [tf.io.gfile.isdir(folder), v1.gfile.IsDirectory(prefix)]
     yield "gfile.stat", lambda: _stat(tf.io.gfile.stat(f"{prefix}.index"))
@@ -130,6 +137,7 @@ def iter_reader_questions(v1: Any, train: Any, prefix: str) -> Iterator[tuple[st
             yield f"load_variable {name}:0", partial(train.load_variable, prefix, f"{name}:0")
             yield f"load_variable {name} v1", partial(v1.train.load_variable, prefix, name)
             yield f"load_checkpoint {name}", partial(_load, train, prefix, name)
+            yield f"load_checkpoint {name} v1", partial(_load, v1.train, prefix, name)
     yield "load_variable elsewhere", lambda: train.load_variable(prefix, "no such tensor")
     yield "load_variable of bytes", lambda: train.load_variable(prefix, b"name")
 
