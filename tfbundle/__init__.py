@@ -3,6 +3,7 @@
 Layers, each importing only from those below it::
 
     cli, __main__
+    compat
     conversion   blending   audit   exporters
     reporting
     streaming

@@ -74,7 +74,7 @@ def _run(words: list[str], redirection: str, **changes: str | None) -> subproces
 
 
 def test_every_verb_is_tried() -> None:
-    assert set(VERBS) <= set(COMMANDS)
+    assert set(VERBS) - {"run"} <= set(COMMANDS)  # whose output is the script's, as under Python
 
 
 @pytest.mark.parametrize("label", COMMANDS)

@@ -46,7 +46,8 @@ def _run(arguments: Sequence[str]) -> int:
 
     prepare_streams()
     options = parse_options(arguments)
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # or numpy starts threads that nothing here needs
+    if not getattr(options, "hosts_script", False):
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # or numpy starts threads that nothing here needs
     try:
         status: int = options.run(options)
         sys.stdout.flush()

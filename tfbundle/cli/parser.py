@@ -30,6 +30,7 @@ VERBS = (
     "verify",
     "diff",
     "salvage",
+    "run",
     "demo",
     "completion",
 )

@@ -65,6 +65,15 @@ def _interrupt_later(unraisable: sys.UnraisableHookArgs) -> None:
     signal.setitimer(signal.ITIMER_REAL, _A_MOMENT_SECONDS)
 
 
+def restore_defaults() -> None:
+    """Let signals and errors do what they do in any Python process, for a script that runs in this one."""
+    sys.excepthook, sys.unraisablehook = sys.__excepthook__, sys.__unraisablehook__
+    with suppress(ValueError):  # not in the main thread
+        for number in _SIGNALS:
+            if signal.getsignal(number) is _interrupt:
+                signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
 def ignore_signals() -> None:
     """Let nothing but SIGKILL end the process from now on."""
     for number in _SIGNALS:

@@ -12,6 +12,7 @@ from typing import TextIO
 from tfbundle.cli.output import escape
 
 _STANDARD = (0, 1, 2)
+_ERRORS_BEFORE: dict[str, str] = {}  # what each stream did about text it cannot take
 
 
 def prepare_streams() -> None:
@@ -28,7 +29,15 @@ def prepare_streams() -> None:
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 for as long as the process lives
         elif hasattr(stream, "reconfigure"):
+            _ERRORS_BEFORE[name] = stream.errors
             stream.reconfigure(errors="backslashreplace")  # a name must never fail to print
+
+
+def restore_streams() -> None:
+    """Let both treat text as they did before ``prepare_streams``, for a script that they then belong to."""
+    for name, errors in _ERRORS_BEFORE.items():
+        getattr(sys, name).reconfigure(errors=errors)
+    _ERRORS_BEFORE.clear()
 
 
 def give_up_streams() -> None:
