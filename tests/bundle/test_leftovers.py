@@ -7,7 +7,14 @@ import pytest
 
 import tfbundle
 from tests.support.interrupted import NEW, OLD, OWNER, killed_while_replacing, stage
-from tfbundle.bundle.leftovers import Leftover, describe_unfinished, find_leftovers, find_strays, leftover_notes
+from tfbundle.bundle.leftovers import (
+    Leftover,
+    abandoned_notes,
+    describe_unfinished,
+    find_leftovers,
+    find_strays,
+    leftover_notes,
+)
 from tfbundle.storage.local import LocalStorage
 
 STORAGE = LocalStorage()
@@ -65,7 +72,24 @@ def test_notes(prefix: str) -> None:
         f"not of this checkpoint, which has 1 shard: {prefix}.data-00000-of-00002; {remedy}",
     ]
     with STORAGE.hold(staged[1]):
-        assert leftover_notes(prefix, 2, STORAGE)[-1] == f"another run writes here now: {staged[0]} and 2 more"
+        assert f"another run writes here now: {staged[0]} and 2 more" in leftover_notes(prefix, 2, STORAGE)
+
+
+def test_notes_on_files_that_are_no_bundle(tmp_path: Path) -> None:
+    directory = str(tmp_path)
+    first, second = (f"{tmp_path}/{name}.tmp-1-00000000" for name in ("a.npy", "b.npy"))
+    for path in (first, second, f"{tmp_path}/c.npz.tmp-1-00000000", f"{tmp_path}/a.npy"):
+        Path(path).touch()
+
+    def notes() -> list[str]:
+        return abandoned_notes(directory, lambda name: name.endswith(".npy"), STORAGE)
+
+    assert notes() == [f"left behind by an interrupted run: {first} and 1 more; nothing reads them, and they can go"]
+    with STORAGE.hold(second):  # a run marks one of its files only
+        assert notes() == [f"another run writes here now: {first} and 1 more"]
+    os.unlink(first)
+    os.unlink(second)
+    assert notes() == []
 
 
 def test_unfinished(tmp_path: Path) -> None:

@@ -108,10 +108,10 @@ def lose_workers(cluster: Cluster, folder: Path, moments: int, seed: int) -> Non
     rng = random.Random(seed)
     cluster.slow_down(0.02)
     for number in range(moments):
-        begun = steps_done(cluster.folder)
+        moment = steps_done(cluster.folder) + rng.randint(1, 20)  # of some thirty
         process = start(cluster, folder)
-        wait_until(lambda begun=begun: steps_done(cluster.folder) > begun)
-        time.sleep(rng.uniform(0, 1.0))
+        wait_until(lambda moment=moment: steps_done(cluster.folder) >= moment)
+        time.sleep(rng.uniform(0, 0.02))
         victim = rng.choice(cluster.pids())
         os.kill(victim, signal.SIGKILL)
         assert process.poll() is None, f"run {number} was over before its worker was killed"

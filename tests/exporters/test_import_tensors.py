@@ -196,6 +196,20 @@ def test_arrays_without_a_list(tmp_path: Path) -> None:
     assert tfbundle.load(tmp_path / "one")["b"].tolist() == [0, 1, 2]
 
 
+def test_what_an_interrupted_export_left_is_not_taken_for_whole(tmp_path: Path) -> None:
+    tfbundle.save(tmp_path / "m", {"w": np.ones(2), "v": np.zeros(2)})
+    tfbundle.export(tmp_path / "m", f"{tmp_path}/list/")
+    os.rename(tmp_path / "list/tensors.json", tmp_path / "list/tensors.json.tmp-17-c0ffee00")
+    with pytest.raises(BundleNotFoundError, match=r"export did not finish; .*tensors\.json\.tmp-17-c0ffee00"):
+        import_tensors(tmp_path / "list", tmp_path / "out")
+    tfbundle.export(tmp_path / "m", tmp_path / "shards/m.safetensors", files=tfbundle.ExportOptions(16))
+    os.unlink(tmp_path / "shards/m.safetensors.index.json")
+    os.unlink(tmp_path / "shards/m-00001-of-00002.safetensors")
+    with pytest.raises(BundleNotFoundError, match=r"m-00002-of-00002\.safetensors is one of several, .*index"):
+        import_tensors(tmp_path / "shards", tmp_path / "out")
+    assert list(import_tensors(tmp_path / "shards/m-00002-of-00002.safetensors", tmp_path / "out").tensors)
+
+
 def test_what_there_is_not(tmp_path: Path) -> None:
     with pytest.raises(BundleNotFoundError, match="no safetensors"):
         import_tensors(tmp_path, tmp_path / "m")

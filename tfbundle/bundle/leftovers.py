@@ -35,10 +35,14 @@ class Leftover(NamedTuple):
 def find_leftovers(prefix: str, storage: Storage) -> list[Leftover]:
     """Find temporary files of a bundle, by the run that they are of."""
     directory, base = paths.split(prefix)
+    return _find_runs(directory, lambda temporary: _belongs_to(temporary, base), storage)
+
+
+def _find_runs(directory: str, belongs: Callable[[Temporary], bool], storage: Storage) -> list[Leftover]:
     runs: dict[str, list[tuple[Temporary, str]]] = defaultdict(list)
     for name in storage.list_directory(directory):
         temporary = parse_temporary(name)
-        if temporary is not None and _belongs_to(temporary, base):
+        if temporary is not None and belongs(temporary):
             runs[temporary.owner].append((temporary, paths.join(directory, name)))
     return [_leftover(directory, run, storage) for run in runs.values()]
 
@@ -69,15 +73,10 @@ def find_strays(prefix: str, num_shards: int, storage: Storage) -> list[str]:
 
 def leftover_notes(prefix: str, num_shards: int, storage: Storage) -> list[str]:
     """Name what interrupted runs left beside a bundle, and what runs that go on still write there."""
-    notes = []
-    leftovers = find_leftovers(prefix, storage)
-    remedy = f"tfbundle verify --finish {prefix} removes"
-    if abandoned := [path for leftover in leftovers if not leftover.is_in_use for path in leftover.paths]:
-        notes.append(f"left behind by an interrupted run: {_name(abandoned)}; {remedy} them")
+    remedy = f"tfbundle verify --finish {prefix} removes them"
+    notes = _notes_on_runs(find_leftovers(prefix, storage), remedy)
     if strays := find_strays(prefix, num_shards, storage):
-        notes.append(f"not of this checkpoint, which has {plural(num_shards, 'shard')}: {_name(strays)}; {remedy} them")
-    if written := [path for leftover in leftovers if leftover.is_in_use for path in leftover.paths]:
-        notes.append(f"another run writes here now: {_name(written)}")
+        notes.append(f"not of this checkpoint, which has {plural(num_shards, 'shard')}: {_name(strays)}; {remedy}")
     return notes
 
 
@@ -89,18 +88,18 @@ def abandoned_notes(directory: str, belongs: Callable[[str], bool], storage: Sto
         belongs: whether a file in it is one of them, by its name.
         storage: where the directory is.
     """
-    found = [
-        paths.join(directory, name)
-        for name in storage.list_directory(directory)
-        if (temporary := parse_temporary(name)) is not None and belongs(temporary.path)
-    ]
-    written = [path for path in found if storage.is_in_use(path)]
-    notes = []
-    if abandoned := [path for path in found if path not in written]:
-        notes.append(f"left behind by an interrupted run: {_name(abandoned)}; nothing reads them, and they can go")
-    if written:
-        notes.append(f"another run writes here now: {_name(written)}")
-    return notes
+    leftovers = _find_runs(directory, lambda temporary: belongs(temporary.path), storage)
+    return _notes_on_runs(leftovers, "nothing reads them, and they can go")
+
+
+def _notes_on_runs(leftovers: Iterable[Leftover], remedy: str) -> list[str]:
+    """Name the files of runs that were killed, and of those that go on."""
+    abandoned, written = (
+        [path for leftover in leftovers if leftover.is_in_use is in_use for path in leftover.paths]
+        for in_use in (False, True)
+    )
+    notes = [f"left behind by an interrupted run: {_name(abandoned)}; {remedy}"] if abandoned else []
+    return [*notes, f"another run writes here now: {_name(written)}"] if written else notes
 
 
 def describe_unfinished(prefix: str, storage: Storage) -> str:

@@ -31,7 +31,8 @@ _EPILOG = f"""\
 
 examples:
   tfbundle export model.ckpt-1000 model.safetensors --optimizer drop
-  tfbundle export saved_model/ model.safetensors --names paths --max-shard-size 5GB
+  tfbundle export saved_model/ model.safetensors --names paths
+  tfbundle export saved_model/ model.safetensors --max-shard-size 5GB
   tfbundle export model.ckpt-1000 half.safetensors --to float16 --keep norm
   tfbundle export model.ckpt-1000 weights.npz --select 'encoder/*'
   tfbundle export model.ckpt-1000 weights/"""
@@ -56,7 +57,7 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         "--names",
         choices=("keys", "paths"),
         default="keys",
-        help="name tensors as the checkpoint does (the default), or those of a TF2 checkpoint by their paths in the "
+        help="keys names tensors as the checkpoint does; paths names those of a TF2 checkpoint by their paths in the "
         "model, without /.ATTRIBUTES/VARIABLE_VALUE",
     )
     add_naming_options(names)

@@ -96,6 +96,16 @@ def find_safetensors(path: str, storage: Storage) -> list[str]:
     return [*filter(storage.exists, first), *(path for path in found if path not in first)]
 
 
+def is_shard(name: str) -> bool:
+    """Tell whether a file is, by its name, one of several.
+
+    Example:
+        >>> is_shard("m-00001-of-00002.safetensors"), is_shard("m.safetensors")
+        (True, False)
+    """
+    return re.search(f"{_SHARD.pattern}$", name, re.ASCII) is not None
+
+
 def is_safetensors_of(path: str, name: str) -> bool:
     """Tell whether an export to a path may make a file of this name beside it.
 
