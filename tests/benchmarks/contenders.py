@@ -74,6 +74,14 @@ READER = Contender(
     slow=True,
 )
 
+_EXPORT = (*_TFBUNDLE, "export", "{source}")
+EXPORT_SAFETENSORS = Contender("export .safetensors", (*_EXPORT, "{target}.safetensors", "--quiet", "--jobs", "1"))
+EXPORT_SAFETENSORS_2 = Contender(
+    "export .safetensors --jobs 2", (*_EXPORT, "{target}.safetensors", "--quiet", "--jobs", "2")
+)
+EXPORT_NPZ = Contender("export .npz", (*_EXPORT, "{target}.npz", "--quiet", "--jobs", "1"))
+TF_SAFETENSORS = Contender("TF load_checkpoint, safetensors", _route("route_safetensors"), _TF, slow=True)
+
 IMPORT_TFBUNDLE = Contender("import tfbundle", _script("import tfbundle"))
 IMPORT_HALVE = Contender("import tfbundle, open, halve", _script("import tfbundle; tfbundle.open; tfbundle.halve"))
 HELP = Contender("tfbundle --help", (*_TFBUNDLE, "--help"))

@@ -9,6 +9,9 @@ from tests.benchmarks.contenders import (
     CAST_1,
     CAST_2,
     CP,
+    EXPORT_NPZ,
+    EXPORT_SAFETENSORS,
+    EXPORT_SAFETENSORS_2,
     HALVE_1,
     HALVE_2,
     HALVE_STEP,
@@ -27,6 +30,7 @@ from tests.benchmarks.contenders import (
     TF_LOAD,
     TF_NUMPY,
     TF_RESTORE,
+    TF_SAFETENSORS,
     VERIFY,
     Contender,
 )
@@ -125,6 +129,11 @@ SCENARIOS = (
         "partitioned",
         "one tensor in eight slices, which halve joins",
         (*_on("rows", CP, HALVE_1, HALVE_2, TF_RESTORE), *_on("columns", CP, HALVE_1, HALVE_2, TF_RESTORE)),
+    ),
+    Scenario(
+        "exports",
+        "to files of other formats, values as they are",
+        _on("mixed", CP, EXPORT_SAFETENSORS, EXPORT_SAFETENSORS_2, EXPORT_NPZ, TF_SAFETENSORS),
     ),
     Scenario(
         "index",
