@@ -40,6 +40,7 @@ commands = [
     ["import", out + "/all", out + "/again"],
     ["salvage", golden + "/names", out + "/saved"],
     ["diff", golden + "/native", golden + "/native"],
+    ["completion", "bash"],
     ["run", "--hide-tensorflow", out + "/read.py", golden + "/native"],
 ]
 with open(out + "/read.py", "w") as script:
