@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.support.handmade import HandmadeBundle, floats
 from tests.support.steps import Plain, prepare, to_plain
@@ -45,3 +47,27 @@ def test_few_steps_wait_at_a_time(tmp_path: Path) -> None:
         assert submitted <= 3
         results.close()
     assert submitted <= 3
+
+
+class Hanging(Executor):
+    """Does its first task at once, and no other."""
+
+    def __init__(self) -> None:
+        self.futures: list[Future[Any]] = []
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        self.futures.append(Future())
+        if len(self.futures) == 1:
+            self.futures[0].set_result(function(*arguments, **named))
+        return self.futures[-1]
+
+
+@pytest.mark.parametrize("is_borrowed", [False, True])
+def test_steps_of_a_borrowed_executor_are_cancelled(tmp_path: Path, is_borrowed: bool) -> None:
+    """Those of one of our own when it is shut down, by its own thread, which may be failing them meanwhile."""
+    context, plan = prepare(HandmadeBundle([floats("w", np.arange(100))]), tmp_path, 16)
+    executor = Hanging()
+    results = run_steps(run_step, context, iter_steps(plan), executor, 1, is_borrowed=is_borrowed)
+    next(results)
+    results.close()
+    assert [future.cancelled() for future in executor.futures] == [False, is_borrowed]

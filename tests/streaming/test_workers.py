@@ -153,13 +153,36 @@ def slow(context, step):
 run.run_step = slow
 import tfbundle.streaming.workers as workers
 fork = workers._fork_processes
-def fork_and_tell(number):
-    executor = fork(number)
+def fork_and_tell(*arguments):
+    executor = fork(*arguments)
     print(*executor._processes, flush=True)
     return executor
 workers._fork_processes = fork_and_tell
 sys.exit(main(command))
 """
+
+
+INTERRUPTED_AT_ONCE = """
+import os, signal, threading
+import tfbundle.streaming.workers as workers
+executors = []
+fork = workers._fork_processes
+def fork_and_interrupt(*arguments):
+    executors.append(fork(*arguments))
+    os.kill(os.getpid(), signal.SIGINT)
+    return executors[-1]
+workers._fork_processes = fork_and_interrupt
+try:
+    with workers.hired_workers(2):
+        print("begun")
+except KeyboardInterrupt:
+    print("interrupted", threading.active_count(), executors[0]._shutdown_thread)
+"""
+
+
+def test_interrupt_as_soon_as_there_are_workers() -> None:
+    """They are dismissed before the process ends: their executor's thread must not meet the end of the interpreter."""
+    assert run_script(INTERRUPTED_AT_ONCE).split() == ["interrupted", "1", "True"]
 
 
 def are_gone(pids: list[int]) -> bool:

@@ -26,11 +26,14 @@ def run_steps(
     steps: Iterable[_Task],
     executor: Executor | None,
     num_workers: int,
+    *,
+    is_borrowed: bool = False,
 ) -> Results:
     """Do all steps of a plan and yield their results as they come.
 
-    When the iterator is closed before its end, steps that have not begun are forgotten, and those that have are waited
-    for, where the executor tells them apart.
+    When the iterator is closed before its end, a borrowed executor forgets steps that have not begun, and those that
+    have are waited for, where it tells them apart. One of our own does that when it is shut down: only its own thread
+    may cancel steps safely while workers die.
 
     Args:
         do: does one.
@@ -38,6 +41,7 @@ def run_steps(
         steps: what to do.
         executor: does the steps; None to do them here, one after the other.
         num_workers: how many steps to keep waiting at a time, twice over.
+        is_borrowed: whether the executor lives on.
     """
     if executor is None:
         for step in steps:
@@ -55,7 +59,8 @@ def run_steps(
         while waiting:
             yield _take(done, waiting)
     finally:
-        _give_up(waiting)
+        if is_borrowed:
+            _give_up(waiting)
 
 
 def _take(done: SimpleQueue[Future[StepResult]], waiting: dict[Future[StepResult], Task]) -> tuple[Task, StepResult]:

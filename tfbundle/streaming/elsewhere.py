@@ -62,7 +62,7 @@ def run_steps_elsewhere(context: StepContext, plan: Plan, executor: Executor, nu
                 yield step
 
     do = run_step if _works_here(executor) else run_step_elsewhere
-    results = run_steps(do, distant, iter_distant(), executor, num_workers or DEFAULT_NUM_WORKERS)
+    results = run_steps(do, distant, iter_distant(), executor, num_workers or DEFAULT_NUM_WORKERS, is_borrowed=True)
     with closing(blaming_executor(results)) as found:
         for step, result in found:
             _write_edges(context, step.target_shard, result.edges)

@@ -86,7 +86,9 @@ def run_batches(context: StepContext, plan: Plan, executor: Executor, num_worker
     Raises:
         OSError: the executor, or a worker, failed.
     """
-    results = run_steps(upload_batch, context, iter_batches(plan), executor, num_workers or DEFAULT_NUM_WORKERS)
+    results = run_steps(
+        upload_batch, context, iter_batches(plan), executor, num_workers or DEFAULT_NUM_WORKERS, is_borrowed=True
+    )
     with closing(blaming_executor(results)) as found:
         yield from found
 

@@ -72,13 +72,18 @@ def hired_workers(num_workers: int) -> Iterator[Executor | None]:
         return
     from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 
-    executor = _fork_processes(num_workers) if can_fork() else ThreadPoolExecutor(num_workers)
+    executor: Executor | None = None
     try:
+        with (
+            _signals_held_back() as previous
+        ):  # what they raise would be lost in a fork, or before the executor is known
+            executor = _fork_processes(num_workers, previous) if can_fork() else ThreadPoolExecutor(num_workers)
         yield executor
     except BrokenExecutor as error:
         raise ChildProcessError("a worker process was killed, perhaps for want of memory; try --jobs 1") from error
     finally:
-        executor.shutdown(cancel_futures=True)
+        if executor is not None:
+            executor.shutdown(cancel_futures=True)
 
 
 def can_fork() -> bool:
@@ -92,15 +97,15 @@ def can_fork() -> bool:
     return not multiprocessing.current_process().daemon
 
 
-def _fork_processes(num_workers: int) -> Executor:
+def _fork_processes(num_workers: int, held_back: set[int]) -> Executor:
+    """Return forked workers; ``held_back`` are the signals that they are to hold back."""
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    with _signals_held_back() as previous:  # in the midst of a fork, what they raise would be lost
-        executor = ProcessPoolExecutor(num_workers, multiprocessing.get_context("fork"), _begin_work, (previous,))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which were looked for
-            executor.submit(os.getpid)  # forks now, before there are other threads
+    executor = ProcessPoolExecutor(num_workers, multiprocessing.get_context("fork"), _begin_work, (held_back,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which were looked for
+        executor.submit(os.getpid)  # forks now, before there are other threads
     return executor
 
 
