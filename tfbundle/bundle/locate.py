@@ -166,6 +166,13 @@ def _unfinished_in(directory: str, storage: Storage) -> list[str]:
     return [f"{prefix}: {text}" for prefix in prefixes if (text := describe_unfinished(prefix, storage))]
 
 
+def is_saved_model(path: str, storage: Storage) -> bool:
+    """Tell whether a path is that of a SavedModel's directory, or of its ``saved_model.pb``."""
+    if paths.basename(path) == SAVED_MODEL_FILENAME:
+        return storage.exists(path)
+    return storage.is_directory(path) and storage.exists(paths.join(path, SAVED_MODEL_FILENAME))
+
+
 def latest(directory: PathLike, /, *, allow_outside: bool = False, storage: Storage | None = None) -> str | None:
     """Return the prefix of the checkpoint that a directory's ``checkpoint`` file calls the latest.
 

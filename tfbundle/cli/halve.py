@@ -44,6 +44,13 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SRC", help="the checkpoint to convert")
     parser.add_argument("target", metavar="DST", help="where the result goes: a prefix, or a directory")
     add_conversion_options(parser)
+    parser.add_argument_group("with its graph").add_argument(
+        "--graph",
+        choices=("rewrite", "leave"),
+        default="rewrite",
+        help="what to do with the graph that goes with SRC, a .meta file or a SavedModel's: rewrite it so that it "
+        "restores what is stored now; or leave it, and convert the checkpoint alone",
+    )
     parser.set_defaults(run=run)
 
 

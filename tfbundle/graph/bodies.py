@@ -178,6 +178,14 @@ class Body:
         self.by_name[name] = node
         return node
 
+    def keep_nodes(self, nodes: list[Any]) -> None:
+        """Remove all nodes but some, in whatever order these are given."""
+        copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
+        del self.nodes[:]
+        self.nodes.extend(copies)
+        self.by_name = {node.name: node for node in self.nodes}
+        self._types.clear()
+
 
 class Graph:
     """A graph with its functions.

@@ -15,7 +15,8 @@ from tfbundle.graph.bodies import Graph
 from tfbundle.graph.check import check_graph
 from tfbundle.graph.classes import Classes
 from tfbundle.graph.node_types import FLOAT, HALF
-from tfbundle.graph.objects import add_functions, can_convert, find_variables
+from tfbundle.graph.objects import add_functions, can_convert, find_variables, hide_variables
+from tfbundle.graph.reduce import reduce_savers
 from tfbundle.graph.repair import repair_graph
 from tfbundle.graph.savers import SaverNode, find_savers
 
@@ -34,11 +35,13 @@ class Rewritten(NamedTuple):
         num_casts: how many Casts were added.
         num_retyped: how many nodes that restore or save have other types.
         num_functions: how many functions were added.
+        num_removed: how many nodes were taken out.
     """
 
     num_casts: int = 0
     num_retyped: int = 0
     num_functions: int = 0
+    num_removed: int = 0
 
 
 class Model:
@@ -109,6 +112,28 @@ class Model:
         for names in by_node.values():
             classes.unite(names)
 
+    @property
+    def names(self) -> set[str]:
+        """Names of all tensors that are restored or saved."""
+        return {name for saver in self.savers for tensor in saver.tensors for name in tensor.names}
+
+    def reduce(self, names: Collection[str]) -> Rewritten:
+        """Let the graph restore and save some tensors no longer.
+
+        Raises:
+            UnsupportedError: what is restored is used otherwise.
+        """
+        wanted = sorted(self.names.intersection(names))
+        if not wanted:
+            return Rewritten()
+        num_removed = reduce_savers(self.savers, wanted)
+        if self._has_objects:
+            hide_variables(
+                self.message.object_graph_def, {at for name in wanted for at in self._variables.get(name, ())}
+            )
+        self._check_again()
+        return Rewritten(num_removed=num_removed)
+
     def convert(self, names: Collection[str]) -> Rewritten:
         """Let the graph restore and save some tensors as float16; its variables stay float32.
 
@@ -121,8 +146,14 @@ class Model:
         num_casts = repair_graph(self.graph, changed)
         variables = {number for name in names for number in self._variables.get(name, ())} if self._has_objects else ()
         add_functions(self.message, variables)
-        check_graph(Graph(self.message.graph_def, self.message.meta_info_def.stripped_op_list.op))
+        self._check_again()
         return Rewritten(num_casts, len(changed), 2 * len(variables))
+
+    def _check_again(self) -> None:
+        """Look at the message as it is now."""
+        self.__dict__.pop("savers", None)
+        self.graph = Graph(self.message.graph_def, self.message.meta_info_def.stripped_op_list.op)
+        check_graph(self.graph)
 
 
 def _retype(savers: Iterable[SaverNode], names: Collection[str]) -> set[tuple[str, str]]:

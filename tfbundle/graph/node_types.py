@@ -26,13 +26,13 @@ class Argument(NamedTuple):
 
     Attributes:
         name: empty for inputs.
-        count: how many values it has; whoever made the file may claim any number.
+        num_values: how many values it has; whoever made the file may claim any number.
         types: their dtypes by number, references apart; a single one stands for all.
         is_ref: whether they are references to variables.
     """
 
     name: str
-    count: int
+    num_values: int
     types: Sequence[int]
     is_ref: bool
 
@@ -67,7 +67,7 @@ class Arguments:
 
     def __init__(self, arguments: Sequence[Argument]) -> None:
         self._arguments = arguments
-        self._ends = list(accumulate(argument.count for argument in arguments))
+        self._ends = list(accumulate(argument.num_values for argument in arguments))
 
     @property
     def count(self) -> int:
@@ -80,15 +80,15 @@ class Arguments:
         if at == len(self._ends):
             return None
         argument = self._arguments[at]
-        place = number - (self._ends[at] - argument.count)
+        place = number - (self._ends[at] - argument.num_values)
         return Value(argument.name, place, argument.dtype(place), argument.is_ref)
 
     def place(self, name: str, number: int) -> int | None:
         """Return the number, among all values, of one of the argument ``name``; None if there is none."""
         at = self._by_name.get(name)
-        if at is None or number >= self._arguments[at].count:
+        if at is None or number >= self._arguments[at].num_values:
             return None
-        return self._ends[at] - self._arguments[at].count + number
+        return self._ends[at] - self._arguments[at].num_values + number
 
     @cached_property
     def _by_name(self) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """Variables of a SavedModel of TF2 that are stored as float16: functions with which the loader restores them.
 
 ``tf.saved_model.load`` reads each variable with the dtype it has, unless the object brings functions of its own for
-saving and restoring. So a variable gets two: the one casts what is restored and assigns it, the other reads the variable
-and casts what is saved.
+saving and restoring. So a variable gets two: the one casts what is restored and assigns it, the other reads the
+variable and casts what is saved.
 
 Which key a variable has tells the object graph of the checkpoint: the loader walks it and that of the SavedModel side
 by side, from the root, by the names of children.
@@ -102,6 +102,27 @@ def can_convert(key: str, node: Any) -> bool:
         and not node.saveable_objects
         and not node.registered_saver
     )
+
+
+def hide_variables(saved: Any, numbers: Collection[int]) -> None:
+    """Let no object hold some variables any more: the loader wants a value for each that the root leads to.
+
+    They are still there for the functions that use them, without a value.
+
+    Args:
+        saved: a SavedObjectGraph.
+        numbers: of the variables' nodes.
+    """
+    for node in saved.nodes if numbers else ():
+        _keep(node.children, [child for child in node.children if child.node_id not in numbers])
+        _keep(node.slot_variables, [slot for slot in node.slot_variables if slot.slot_variable_node_id not in numbers])
+
+
+def _keep(items: Any, kept: Sequence[Any]) -> None:
+    if len(kept) < len(items):
+        copies = [type(item).FromString(item.SerializeToString()) for item in kept]
+        del items[:]
+        items.extend(copies)
 
 
 def add_functions(meta_graph: Any, numbers: Collection[int]) -> None:

@@ -51,7 +51,7 @@ class _Repair:
             if changed is not None and other is not None and changed.name in self._changed:
                 raise UnsupportedError(
                     f"{self._body.label(other)}: nobody knows the op {other.op!r}, so that the types of "
-                    f"{changed.name!r} cannot change; --graph leave converts the checkpoint alone"
+                    f"{changed.name!r} cannot change"
                 )
 
     def _mend(self, edge: Edge, have: int, want: int) -> None:

@@ -17,7 +17,6 @@ from tfbundle.format.dtypes import STRING
 from tfbundle.format.graph import attribute, string_constant
 from tfbundle.format.naming import key_to_name
 from tfbundle.graph.bodies import Body, Graph, Origin
-from tfbundle.graph.node_types import FLOAT
 
 _MOST_HOPS = 32
 _DEFAULT_FILENAME = b"model"
@@ -148,10 +147,7 @@ class _Finder:
         found = []
         for where, origin in self._sources(body, self._input(body, node, number)):
             if origin.node is None or origin.node.op != "Const":
-                raise UnsupportedError(
-                    f"{body.label(node)}: the names of its tensors are no constants; --graph leave converts the "
-                    "checkpoint alone"
-                )
+                raise UnsupportedError(f"{body.label(node)}: the names of its tensors are no constants")
             place = (where.name, origin.name, count)
             if place not in self._strings:
                 self._strings[place] = tuple(map(key_to_name, string_constant(origin.node, count)))
@@ -219,4 +215,3 @@ def _is_other_file(node: Any) -> bool:
         return False
     tensor = attribute(node, "value", "tensor")
     return tensor.dtype == STRING.number and tensor.string_val[:1] not in ([], [_DEFAULT_FILENAME])
-

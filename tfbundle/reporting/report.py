@@ -14,6 +14,7 @@ from tfbundle.casting.stats import CastStats, StatsTable
 from tfbundle.choosing.decisions import OPTIMIZER_STATE, Action
 from tfbundle.format.dtypes import dtype_name
 from tfbundle.format.naming import key_to_name
+from tfbundle.reporting.graph_report import GraphReport
 from tfbundle.streaming.plan import Plan
 
 
@@ -187,6 +188,7 @@ class CastReport:
         target_nbytes: bytes of payload in the target.
         tensors: one report each, in key order, made when it is looked at.
         notes: what the user should know beyond the numbers.
+        graph: what became of the graph that goes with it; None where there is none, or it was left alone.
     """
 
     source: str
@@ -196,6 +198,7 @@ class CastReport:
     target_nbytes: int
     tensors: TensorReports
     notes: tuple[str, ...] = ()
+    graph: GraphReport | None = None
 
     def select(self, action: Action) -> list[TensorReport]:
         """Return the reports of the tensors that were treated this way."""
@@ -226,6 +229,7 @@ class CastReport:
             "totals": asdict(self.totals),
             "tensors": [asdict(tensor) for tensor in self.tensors],
             "notes": list(self.notes),
+            "graph": asdict(self.graph) if self.graph else None,
         }
 
     def write_page(self, path: str) -> None:
