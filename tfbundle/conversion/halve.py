@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tfbundle.bundle.locate import PathLike, is_saved_model
+from tfbundle.bundle.locate import PathLike, is_frozen_graph, is_saved_model
 from tfbundle.bundle.opening import open_bundle
 from tfbundle.bundle.reader import BundleReader
 from tfbundle.bundle.target import target_prefix
@@ -34,7 +34,8 @@ def halve(
 ) -> CastReport:
     """Write a copy of a checkpoint in which float32 tensors are float16, with the graph that goes with it.
 
-    A SavedModel becomes a SavedModel; beside a checkpoint, its ``.meta`` file is rewritten. Weights are float16 on
+    A SavedModel becomes a SavedModel; beside a checkpoint, its ``.meta`` file is rewritten; the constants of a frozen
+    graph are stored as float16. Weights are float16 on
     disk only: what restores them casts them, variables and arithmetic stay float32, and callers change nothing. Where
     names change, or ``like`` settles the dtypes, another graph is meant, and the checkpoint is converted alone.
 
@@ -42,9 +43,10 @@ def halve(
     or cast is verified. Payloads and checksums of tensors that are not cast stay byte-identical.
 
     Args:
-        source: a prefix, any file of the bundle, a directory with a ``checkpoint`` file, or a SavedModel directory.
+        source: a prefix, any file of the bundle, a directory with a ``checkpoint`` file, a SavedModel directory, or the
+            ``.pb`` file of a frozen graph.
         target: a prefix, or a directory in which the bundle takes the source's name; for a SavedModel, the directory
-            that becomes its copy.
+            that becomes its copy; for a frozen graph, the new file, or a directory.
         selection: which tensors to cast, keep and drop.
         naming: what tensors are called in the target.
         policy: what to do with values beyond 65504.
@@ -84,6 +86,10 @@ def halve(
         from tfbundle.conversion.saved_model import halve_saved_model
 
         return halve_saved_model(storage.admit(source), text, request, options, storage)
+    if layout.graph == "rewrite" and is_frozen_graph(storage.admit(source), storage):
+        from tfbundle.conversion.frozen import halve_frozen
+
+        return halve_frozen(storage.admit(source), text, request, options, storage)
     with open_bundle(source, storage=storage) as bundle:
         if with_graph:
             request = _add_graph(request, bundle, storage)

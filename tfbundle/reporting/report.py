@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from tfbundle.format.dtypes import dtype_name
 from tfbundle.format.naming import key_to_name
 from tfbundle.reporting.graph_report import GraphReport
 from tfbundle.streaming.plan import Plan
+
+if TYPE_CHECKING:
+    from tfbundle.reporting.listed import ListedReports
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,7 @@ class CastReport:
     dry_run: bool
     source_nbytes: int
     target_nbytes: int
-    tensors: TensorReports
+    tensors: TensorReports | ListedReports
     notes: tuple[str, ...] = ()
     graph: GraphReport | None = None
 
