@@ -52,6 +52,7 @@ PARTS_OF_GRAPHS = {
     "ResourceHandleProto": "core.framework.resource_handle_pb2",
     "TensorInfo": "core.protobuf.meta_graph_pb2",
     "SignatureDef": "core.protobuf.meta_graph_pb2",
+    "AssetFileDef": "core.protobuf.meta_graph_pb2",
     "SavedObjectGraph": "core.protobuf.saved_object_graph_pb2",
     "SavedObject": "core.protobuf.saved_object_graph_pb2",
     "SavedFunction": "core.protobuf.saved_object_graph_pb2",

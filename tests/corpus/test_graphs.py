@@ -15,6 +15,7 @@ import tfbundle
 from tests.support.requirements import corpus_root, find_corpus, tensorflow
 from tests.support.saved_models import Answers, import_keras2, largest_difference, run_v1, run_v2
 from tfbundle.choosing.select import Selection
+from tfbundle.errors import UnsupportedError
 
 ROOT = find_corpus() or Path("/no/corpus")
 SAVED_MODELS = sorted(
@@ -91,6 +92,24 @@ def test_keras_3_export_answers_as_the_model_did(name: str, tmp_path: Path) -> N
     (key,) = function.structured_input_signature[1]
     (found,) = function(**{key: tf.constant(values["x"])}).values()
     assert np.abs(found.numpy() - values["y"]).max() <= 5e-4
+
+
+@pytest.mark.parametrize("name", [name for name in SAVED_MODELS if "keras" not in name and "tfjs" not in name])
+def test_saved_model_of_tf1_without_training(name: str, tmp_path: Path) -> None:
+    tf, source = tensorflow(), corpus_root() / name
+    selection = Selection(keep=("*",), strip_training=True)
+    try:
+        report = tfbundle.halve(source, tmp_path / "exact", selection=selection)
+    except UnsupportedError as error:
+        assert "SavedModel of TF2" in str(error)
+        return
+    expected = outcome(run_v1, tf, source)
+    if ("load", "") in expected:
+        pytest.skip("TensorFlow does not load the original either")
+    found = outcome(run_v1, tf, tmp_path / "exact")
+    assert largest_difference({key: expected[key] for key in found}, found) == 0
+    assert len(found) == len(expected)
+    print("|", name, "stripped", sizes(report), "|", sep=" | ")
 
 
 @pytest.mark.parametrize("name", METAS)

@@ -114,12 +114,11 @@ def test_constants_within_functions(tmp_path: Path) -> None:
     tf, source, target = tensorflow(), tmp_path / "g.pb", tmp_path / "half.pb"
     numbers = np.linspace(1, 2, 100).astype(np.float32)
 
-    @tf.function(input_signature=[tf.TensorSpec([100], tf.float32)])
     def double(value: Any) -> Any:
         return tf.constant(numbers, name="inner") * value, tf.constant(numbers[::-1], name="result")
 
     with tf.Graph().as_default() as graph:
-        first, second = double(tf.constant(numbers, name="outer"))
+        first, second = tf.function(double)(tf.constant(numbers, name="outer"))
         tf.add(first, second, name="out")
         source.write_bytes(graph.as_graph_def().SerializeToString())
     report = tfbundle.halve(source, target)

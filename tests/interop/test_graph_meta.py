@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,10 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
 
 def size(prefix: Path) -> int:
     return sum(path.stat().st_size for path in prefix.parent.glob(f"{prefix.name}.[id]*"))
+
+
+def data_size(prefix: Path) -> int:
+    return sum(path.stat().st_size for path in prefix.parent.glob(f"{prefix.name}.data-*"))
 
 
 def read_meta(prefix: Path) -> Any:
@@ -172,3 +177,35 @@ def test_converting_again_changes_nothing(saved: Saved, tmp_path: Path) -> None:
     report = tfbundle.halve(tmp_path / "half", tmp_path / "quarter")
     assert not report.select("cast")
     assert read_meta(tmp_path / "quarter") == read_meta(tmp_path / "half")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stripped_of_training(kind: str, saved: Saved, tmp_path: Path) -> None:
+    source, _ = saved(kind, adam=True, steps=5)
+    expected = Restored(tensorflow(), source).logits()
+    stripping = Selection(strip_training=True, outputs=("logits/out",))
+    exact = Selection(keep=("*",), strip_training=True, outputs=("logits/out:0",))
+    report = tfbundle.halve(source, tmp_path / "exact", selection=exact)
+    restored = Restored(tensorflow(), tmp_path / "exact")
+    assert np.array_equal(restored.logits(), expected)
+    assert data_size(tmp_path / "exact") <= data_size(source) / 3
+    assert report.graph is not None
+    assert report.graph.num_removed > 100
+    assert not [node for node in read_meta(tmp_path / "exact").graph_def.node if "Adam" in node.name]
+    restored.save(tmp_path / "again")
+    assert tfbundle.diff(tmp_path / "exact", tmp_path / "again").equal
+    with restored.graph.as_default():
+        restored.session.run(restored.tf.compat.v1.global_variables_initializer())
+    tfbundle.halve(source, tmp_path / "half", selection=stripping)
+    assert np.abs(Restored(tensorflow(), tmp_path / "half").logits() - expected).max() <= 1e-2
+    assert data_size(tmp_path / "half") <= data_size(source) / 6
+
+
+def test_stripping_needs_outputs_that_are_there(saved: Saved, tmp_path: Path) -> None:
+    source, _ = saved("ref", adam=True, steps=5)
+    for outputs in ((), ("nowhere",), ("logits/out", "nowhere")):
+        with pytest.raises(ValueError, match="--outputs"):
+            tfbundle.halve(source, tmp_path / "half", selection=Selection(strip_training=True, outputs=outputs))
+    with pytest.raises(ValueError, match="give both"):
+        Selection(outputs=("logits/out",))
+    assert os.listdir(tmp_path) == []

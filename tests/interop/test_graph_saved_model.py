@@ -30,7 +30,9 @@ def save_module(path: Path) -> None:
     words = path.parent / "words.txt"
     words.write_text("a\nb\nc\n")
 
-    class Module(tf.Module):  # type: ignore[misc]
+    base: Any = tf.Module
+
+    class Module(base):  # type: ignore[misc]
         def __init__(self) -> None:
             random = np.random.default_rng(1)
             self.kernel = tf.Variable(random.random((8, 8)).astype(np.float32) - 0.5, name="kernel")
@@ -43,8 +45,7 @@ def save_module(path: Path) -> None:
             self.scores = tf.lookup.experimental.MutableHashTable(tf.int64, tf.float32, 0.5)
             self.scores.insert(tf.constant([0], tf.int64), tf.constant([1e-9]))
 
-        @tf.function(input_signature=[tf.TensorSpec([None, 8], tf.float32), tf.TensorSpec([], tf.int32)])
-        def __call__(self, x: Any, index: Any) -> Any:
+        def answer(self, x: Any, index: Any) -> Any:
             rows = tf.TensorArray(tf.float32, size=3, element_shape=[None, 8])
             for step in tf.range(3):
                 x = tf.tanh(tf.matmul(x, self.kernel)) if step % 2 == 0 else x * self.scale
@@ -54,7 +55,9 @@ def save_module(path: Path) -> None:
             return {"out": tf.reduce_sum(rows.stack(), 0) + x, "found": found, "steps": self.steps}
 
     module = Module()
-    tf.saved_model.save(module, str(path), signatures=module.__call__.get_concrete_function())
+    specs = [tf.TensorSpec([None, 8], tf.float32), tf.TensorSpec([], tf.int32)]
+    module.function = tf.function(module.answer, input_signature=specs)
+    tf.saved_model.save(module, str(path), signatures=module.function.get_concrete_function())
 
 
 def save_cnn(path: Path) -> None:

@@ -68,7 +68,11 @@ def run_v1(tf: Any, path: Path) -> Answers:
 def _try_run(tf: Any, session: Any, fetches: dict[str, str], feeds: Values) -> Values:
     try:
         values: Values = session.run(fetches, feeds)
-    except (tf.errors.OpError, ValueError) as error:  # of models that need more, or other, than made-up numbers
+    except (
+        tf.errors.OpError,
+        TypeError,
+        ValueError,
+    ) as error:  # of models that need more, or other, than made-up numbers
         return {"error": type(error).__name__}
     return values
 

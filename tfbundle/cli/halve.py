@@ -44,12 +44,27 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SRC", help="the checkpoint to convert")
     parser.add_argument("target", metavar="DST", help="where the result goes: a prefix, or a directory")
     add_conversion_options(parser)
-    parser.add_argument_group("with its graph").add_argument(
+    graph = parser.add_argument_group("with its graph")
+    graph.add_argument(
         "--graph",
         choices=("rewrite", "leave"),
         default="rewrite",
         help="what to do with the graph that goes with SRC, a .meta file or a SavedModel's: rewrite it so that it "
         "restores what is stored now; or leave it, and convert the checkpoint alone",
+    )
+    graph.add_argument(
+        "--strip-training",
+        action="store_true",
+        help="take out of the graph, and of the checkpoint, what --outputs do not need; for .meta files and "
+        "SavedModels of TF1",
+    )
+    graph.add_argument(
+        "--outputs",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a node that --strip-training leaves, with all it needs (repeatable; of a SavedModel, by default the "
+        "outputs of its signatures)",
     )
     parser.set_defaults(run=run)
 

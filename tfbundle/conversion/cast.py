@@ -75,6 +75,8 @@ def cast(
         >>> report.source_nbytes, report.target_nbytes
         (16, 24)
     """
+    if selection.strip_training:
+        raise ValueError("--strip-training is for halve, which converts the graph, too")
     storage = Anywhere()
     request = Request(policy, selection, naming, layout)
     storage.check_writable(storage.admit(target))

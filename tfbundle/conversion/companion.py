@@ -11,14 +11,16 @@ import numpy as np
 
 from tfbundle.bundle.graph_file import blaming, read_graph_file
 from tfbundle.bundle.reader import BundleReader
-from tfbundle.choosing.decisions import Decision, Decisions
+from tfbundle.choosing.decisions import STRIPPED, Decision, Decisions
 from tfbundle.choosing.names import TensorNames
+from tfbundle.choosing.select import Selection
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.dtypes import named_data_type
 from tfbundle.format.meta_graph import MAX_GRAPH_NBYTES
 from tfbundle.format.naming import key_to_name
 from tfbundle.format.slices import parse_shape_and_slice, resolve_slice
 from tfbundle.graph.models import Model, Rewritten, settle
+from tfbundle.graph.strip import output_nodes, strip_training
 from tfbundle.pb import parse_message
 from tfbundle.reporting.graph_report import GraphReport, Kind
 from tfbundle.storage.base import Storage
@@ -40,13 +42,17 @@ class Companion:
         kind: what file it is.
         path: where.
         storage: likewise.
+        selection: whether training is taken out of it, and for which outputs.
 
     Raises:
         BundleNotFoundError: there is no such file.
         FormatError: it is damaged.
     """
 
-    def __init__(self, kind: Kind, path: str, storage: Storage) -> None:
+    def __init__(self, kind: Kind, path: str, storage: Storage, selection: Selection = Selection()) -> None:
+        self._selection = selection
+        self._needed: set[str] | None = None  # names of the tensors that are left where training is taken out
+        self._num_stripped = 0
         self.kind = kind
         self.path = path
         with _advising(path):
@@ -73,12 +79,43 @@ class Companion:
             raise ValueError("beside its graph, a checkpoint becomes float16 only; --graph leave converts it alone")
         with _advising(self.path):
             self._models = self._models or [Model(graph, names.graph) for graph in self._graphs]
+            decisions = self._strip(names, decisions)
+            is_cast = decisions.are("cast")
             places = {name: at for at, name in enumerate(names) if is_cast[at]}
             reasons = settle(self._models, places.keys(), _Parts(bundle).has_part)
         kept: dict[Decision, list[int]] = {}
         for name, reason in reasons.items():
             kept.setdefault(Decision("keep", reason), []).append(places[name])
         return decisions.replaced(kept)
+
+    def _strip(self, names: TensorNames, decisions: Decisions) -> Decisions:
+        """Take training out of the graphs, if that is asked for; return the decisions without what it needed."""
+        if not self._selection.strip_training:
+            return decisions
+        if self._needed is None:
+            self._needed = self._strip_graphs()
+        useless = [at for at, name in enumerate(names) if name not in self._needed]
+        return decisions.replaced({Decision("drop", STRIPPED): useless})
+
+    def _strip_graphs(self) -> set[str]:
+        outputs = self._selection.outputs
+        found = [(model, nodes) for model in self._models if (nodes := output_nodes(model, outputs))]
+        if not found:
+            missing = f"no graph with all of {', '.join(outputs)}" if outputs else "no signature names any"
+            raise ValueError(f"{self.path}: --strip-training needs --outputs, names of nodes: {missing}")
+        needed: set[str] = set()
+        for model, nodes in found:
+            names, num_removed = strip_training(model, nodes)
+            needed |= names
+            self._num_stripped += num_removed
+        self._leave_out([model for model in self._models if model not in [kept for kept, _ in found]])
+        return needed
+
+    def _leave_out(self, models: list[Model]) -> None:
+        """Leave out graphs of a SavedModel that lack the outputs."""
+        for at in reversed([at for at, model in enumerate(self._models) if model in models]):
+            del self._message.meta_graphs[at]
+            del self._models[at]
 
     def rewrite(self, plan: Plan) -> bytes:
         """Return the graph for what a plan makes of the checkpoint; where nothing is cast or dropped, as it was.
@@ -94,6 +131,7 @@ class Companion:
     def _rewrite(self, cast: Collection[str], dropped: Collection[str]) -> _Result:
         steps = [step for model in self._models for step in (model.reduce(dropped), model.convert(cast))]
         done = Rewritten(*map(sum, zip(*steps, strict=True)))
+        done = done._replace(num_removed=done.num_removed + self._num_stripped)
         if done == Rewritten():
             return _Result(self._contents, done)
         if self._message.ByteSize() > MAX_GRAPH_NBYTES:

@@ -91,7 +91,13 @@ def halve_frozen(source: str, target: str, request: Request, options: RunOptions
 
 def _check_request(request: Request) -> None:
     selection = request.selection
-    if not request.naming.changes_nothing or selection.drop or selection.select or selection.like:
+    if (
+        not request.naming.changes_nothing
+        or selection.drop
+        or selection.select
+        or selection.like
+        or selection.strip_training
+    ):
         raise ValueError("constants of a frozen graph keep their names, and none can be left out")
     if any(dtype not in ("float16", "float32") for _, dtype in request.policy.rules):
         raise ValueError("constants of a frozen graph become float16, or stay float32")

@@ -81,6 +81,8 @@ def halve(
     storage = Anywhere()
     text = storage.admit(target)
     storage.check_writable(text)
+    if selection.strip_training and (layout.graph == "leave" or not naming.changes_nothing):
+        raise ValueError("--strip-training converts the graph, too; leave out --graph leave and new names")
     with_graph = layout.graph == "rewrite" and not selection.like and naming.changes_nothing
     if with_graph and is_saved_model(storage.admit(source), storage):
         from tfbundle.conversion.saved_model import halve_saved_model
@@ -100,8 +102,10 @@ def _add_graph(request: Request, bundle: BundleReader, storage: Storage) -> Requ
     """Return the request with the graph beside a bundle, if there is one; then slices stay as the graph has them."""
     path = bundle.prefix + META_SUFFIX
     if not storage.exists(path):
+        if request.selection.strip_training:
+            raise ValueError(f"--strip-training needs the graph of the checkpoint, and {path} is not there")
         return request
     from tfbundle.conversion.companion import Companion
 
-    graph = Companion("meta", path, storage)
+    graph = Companion("meta", path, storage, request.selection)
     return request._replace(graph=graph, layout=replace(request.layout, slices="keep"))

@@ -57,7 +57,7 @@ def halve_saved_model(source: str, target: str, request: Request, options: RunOp
             "--graph leave converts its checkpoint alone",
             target if paths.is_url(target) else folder,
         )
-    graph = Companion("SavedModel", paths.join(folder, SAVED_MODEL_FILENAME), storage)
+    graph = Companion("SavedModel", paths.join(folder, SAVED_MODEL_FILENAME), storage, request.selection)
     request = request._replace(graph=graph, layout=replace(request.layout, slices="keep"))
     _check_place(folder, target, options.if_exists, storage)
     with open_bundle(paths.join(folder, _VARIABLES, _VARIABLES), storage=storage) as bundle:

@@ -51,7 +51,8 @@ class Body:
         self._ops = ops
         self._types: dict[str, NodeTypes | None] = {}
         self.arguments = {} if function is None else signature_arguments(function.signature.input_arg)
-        self._argument_names = set() if function is None else {each.name for each in function.signature.input_arg}
+        listed = [] if function is None else function.signature.input_arg
+        self.argument_numbers = {each.name: number for number, each in enumerate(listed)}
         self.by_name: dict[str, Any] = {}
         for node in nodes:
             if self.by_name.setdefault(node.name, node) is not node:
@@ -93,7 +94,7 @@ class Body:
             FormatError: it names nothing that is there.
         """
         name, *rest = reference.split(":")
-        if name in self._argument_names:
+        if name in self.argument_numbers:
             return Origin(name, 0, None)
         node = self.by_name.get(name)
         if node is None:
@@ -167,7 +168,7 @@ class Body:
     def unique_name(self, wanted: str) -> str:
         """Return a name that no node has yet, ``wanted`` or with a number at its end."""
         name, number = wanted, 0
-        while name in self.by_name or name in self._argument_names:
+        while name in self.by_name or name in self.argument_numbers:
             number += 1
             name = f"{wanted}_{number}"
         return name

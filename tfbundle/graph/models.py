@@ -131,7 +131,7 @@ class Model:
             hide_variables(
                 self.message.object_graph_def, {at for name in wanted for at in self._variables.get(name, ())}
             )
-        self._check_again()
+        self.refresh()
         return Rewritten(num_removed=num_removed)
 
     def convert(self, names: Collection[str]) -> Rewritten:
@@ -146,11 +146,15 @@ class Model:
         num_casts = repair_graph(self.graph, changed)
         variables = {number for name in names for number in self._variables.get(name, ())} if self._has_objects else ()
         add_functions(self.message, variables)
-        self._check_again()
+        self.refresh()
         return Rewritten(num_casts, len(changed), 2 * len(variables))
 
-    def _check_again(self) -> None:
-        """Look at the message as it is now."""
+    def refresh(self) -> None:
+        """Look at the message as it is now.
+
+        Raises:
+            FormatError: a type in it does not fit.
+        """
         self.__dict__.pop("savers", None)
         self.graph = Graph(self.message.graph_def, self.message.meta_info_def.stripped_op_list.op)
         check_graph(self.graph)

@@ -18,6 +18,7 @@ from tfbundle.graph.check import iter_edges
 from tfbundle.graph.savers import SaverNode
 
 _STRING = 7
+_SHARD = "ShardedFilename"
 _SINGLE = ("Restore", "RestoreSlice")
 _OTHER_INPUTS = 3  # of SaveV2 and SaveSlices, before the tensors; file, names, parts
 _SAVE_INPUTS = 2  # of Save, which has no parts
@@ -45,7 +46,7 @@ def _reduce(saver: SaverNode, gone: Sequence[int]) -> set[str]:
     body, node = saver.body, saver.node
     is_all = len(gone) == len(saver.tensors)
     if is_all and not saver.restores:
-        raise UnsupportedError(f"{body.label(node)}: nothing would be left for it to save")
+        return _drop_shard(body, node)
     readers = _readers_of(body, node, set(gone)) if saver.restores else set()
     if is_all:
         return {node.name, *readers}
@@ -62,6 +63,38 @@ def _reduce(saver: SaverNode, gone: Sequence[int]) -> set[str]:
             _keep_items(node.attr[name].list, left, len(saver.tensors))
     body.forget_types(node)
     return readers
+
+
+def _drop_shard(body: Body, save: Any) -> set[str]:
+    """Let a sharded saver write a shard less; return the nodes that have to go.
+
+    Source: TensorFlow ``python/training/saver.py`` (``_AddShardedSaveOpsForV2``).
+    """
+    shard = body.data_inputs(save)[0][1]
+    going, is_merged = {save.name}, False
+    for edge in iter_edges(body) if shard.node is not None and shard.node.op == _SHARD else ():
+        reader = edge.reader
+        if reader is None or edge.origin.name != shard.name:
+            continue
+        if reader.op == "Pack" and reader.attr["N"].i > 1:
+            inputs = [reference for reference in reader.input if body_name(reference) != shard.name]
+            del reader.input[:]
+            reader.input.extend(inputs)
+            reader.attr["N"].i -= 1
+            if "_output_shapes" in reader.attr:
+                del reader.attr["_output_shapes"]
+            body.forget_types(reader)
+            is_merged = True
+        elif f"^{save.name}" in reader.input:
+            going.add(reader.name)
+    if not is_merged:
+        raise UnsupportedError(f"{body.label(save)}: nothing would be left for it to save")
+    return going
+
+
+def body_name(reference: str) -> str:
+    """Return the node that an input names."""
+    return reference.removeprefix("^").partition(":")[0]
 
 
 def _keep_items(values: Any, left: Sequence[int], count: int) -> None:
@@ -134,7 +167,7 @@ def remove_nodes(body: Body, names: Collection[str]) -> None:
     for node in body.nodes:
         if node.name in names:
             continue
-        kept = [reference for reference in node.input if reference.lstrip("^").partition(":")[0] not in names]
+        kept = [reference for reference in node.input if body_name(reference) not in names]
         lost = [reference for reference in node.input if reference not in kept and not reference.startswith("^")]
         if lost:
             raise UnsupportedError(f"{body.label(node)} reads {lost[0]!r}, which would go")

@@ -114,19 +114,62 @@ def find_savers(graph: Graph, filename: str = "") -> list[SaverNode]:
     ]
 
 
+class Sources:
+    """Where values come from, by way of Identity and of the arguments of functions.
+
+    Args:
+        graph: in which they are.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._callers: dict[str, list[tuple[Body, Any]]] | None = None
+
+    def find(self, body: Body, start: Origin) -> Iterator[tuple[Body, Origin]]:
+        """Yield where a value comes from: many places, where a function is called more than once."""
+        waiting, seen = [(body, start)], set()
+        while waiting:
+            where, value = waiting.pop()
+            origin = _through_identities(where, value)
+            if (where.name, origin.name) in seen:
+                continue
+            seen.add((where.name, origin.name))
+            passed = [] if origin.node is not None else list(self._passed(where, origin.name))
+            if passed:
+                waiting += passed
+            else:
+                yield where, origin
+
+    def _passed(self, body: Body, argument: str) -> Iterator[tuple[Body, Origin]]:
+        """Yield what callers pass for an argument of a function."""
+        number = body.argument_numbers[argument]
+        for caller, call in self._calls_of(body.name):
+            inputs = caller.data_inputs(call)
+            if number < len(inputs):
+                yield caller, inputs[number][1]
+
+    def _calls_of(self, function: str) -> list[tuple[Body, Any]]:
+        if self._callers is None:
+            self._callers = {}
+            for body in self._graph:
+                for node in body.nodes:
+                    if node.op in _CALLS:
+                        self._callers.setdefault(attribute(node, "f", "func").name, []).append((body, node))
+        return self._callers.get(function, [])
+
+
 class _Finder:
     def __init__(self, graph: Graph, filename: str) -> None:
-        self._graph = graph
+        self._sources = Sources(graph)
         self._filename = filename
-        self._callers: dict[str, list[tuple[Body, Any]]] | None = None
         self._strings: dict[tuple[str, str, int], tuple[str, ...]] = {}
 
     def is_of_saver(self, body: Body, node: Any) -> bool:
         """Tell whether a node reads the file that a saver is told to read."""
         if not _KINDS[node.op].restores:
             return True
-        origins = list(self._sources(body, self._input(body, node, 0)))
-        return not all(origin.name != self._filename and _is_other_file(origin.node) for _, origin in origins)
+        origins = [origin for _, origin in self._sources.find(body, _input(body, node, 0))]
+        return not all(origin.name != self._filename and _is_other_file(origin.node) for origin in origins)
 
     def describe(self, body: Body, node: Any) -> SaverNode:
         """Return what a node restores or saves."""
@@ -145,7 +188,7 @@ class _Finder:
     def _find_strings(self, body: Body, node: Any, number: int, count: int) -> list[tuple[str, ...]]:
         """Return the constants that an input of a node may read, each a text for every tensor."""
         found = []
-        for where, origin in self._sources(body, self._input(body, node, number)):
+        for where, origin in self._sources.find(body, _input(body, node, number)):
             if origin.node is None or origin.node.op != "Const":
                 raise UnsupportedError(f"{body.label(node)}: the names of its tensors are no constants")
             place = (where.name, origin.name, count)
@@ -154,44 +197,12 @@ class _Finder:
             found.append(self._strings[place])
         return found
 
-    def _input(self, body: Body, node: Any, number: int) -> Origin:
-        inputs = body.data_inputs(node)
-        if number >= len(inputs):
-            raise FormatError(f"{node.op} has {len(inputs)} inputs, expected more than {number}", "", body.label(node))
-        return inputs[number][1]
 
-    def _sources(self, body: Body, start: Origin) -> Iterator[tuple[Body, Origin]]:
-        """Yield where a value comes from, by way of Identity and of the arguments of functions."""
-        waiting, seen = [(body, start)], set()
-        while waiting:
-            where, origin = waiting.pop()
-            origin = _through_identities(where, origin)
-            if (where.name, origin.name) in seen:
-                continue
-            seen.add((where.name, origin.name))
-            passed = [] if origin.node is not None else list(self._passed(where, origin.name))
-            if passed:
-                waiting += passed
-            else:
-                yield where, origin
-
-    def _passed(self, body: Body, argument: str) -> Iterator[tuple[Body, Origin]]:
-        """Yield what callers pass for an argument of a function."""
-        arguments = [each.name for each in body.function.signature.input_arg]
-        number = arguments.index(argument)
-        for caller, call in self._calls_of(body.name):
-            inputs = caller.data_inputs(call)
-            if number < len(inputs):
-                yield caller, inputs[number][1]
-
-    def _calls_of(self, function: str) -> list[tuple[Body, Any]]:
-        if self._callers is None:
-            self._callers = {}
-            for body in self._graph:
-                for node in body.nodes:
-                    if node.op in _CALLS:
-                        self._callers.setdefault(attribute(node, "f", "func").name, []).append((body, node))
-        return self._callers.get(function, [])
+def _input(body: Body, node: Any, number: int) -> Origin:
+    inputs = body.data_inputs(node)
+    if number >= len(inputs):
+        raise FormatError(f"{node.op} has {len(inputs)} inputs, expected more than {number}", "", body.label(node))
+    return inputs[number][1]
 
 
 def _distinct(columns: list[tuple[str, ...]], number: int) -> tuple[str, ...]:
