@@ -14,7 +14,10 @@ Write a copy of a checkpoint in which float32 tensors are float16. Everything el
 is, byte for byte; every checksum is verified on the way; nothing is left behind if something
 fails.
 
-TensorFlow never casts on restore: the variables that read the result must be float16."""
+The graph that goes with it is rewritten, so that it restores what is stored now and its variables
+stay float32: a SavedModel becomes a SavedModel, a .meta file beside SRC one beside DST, and the
+constants of a frozen graph (FILE.pb) are stored as float16. Any other graph needs variables that
+are float16: TensorFlow never casts on restore."""
 
 _EPILOG = f"""\
 {PATTERN_HELP}
@@ -25,6 +28,7 @@ examples:
   tfbundle halve model.ckpt-1000 half/model.ckpt-1000
   tfbundle halve saved_model/ half/ --optimizer drop --keep norm
   tfbundle halve model.ckpt-1000 half/ --like graph.meta
+  tfbundle halve frozen.pb half.pb
   tfbundle halve model.ckpt-1000 half/ \\
       --select 'bert/*' --strip-prefix bert/ --keep norm
   tfbundle halve model.ckpt-1000 half/ \\
