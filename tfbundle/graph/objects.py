@@ -13,7 +13,7 @@ Source: TensorFlow ``python/saved_model/load.py`` (``_load_checkpoint_save_and_r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tfbundle.errors import FormatError
@@ -39,53 +39,52 @@ def find_variables(saved: Any, objects: Sequence[TrackableObject]) -> dict[str, 
         FormatError: an object refers to a node that is not there.
     """
     found: dict[str, set[int]] = {}
-    for number, partner in _walk(saved, objects):
+    for number, partner in _walk(saved, objects).items():
         if saved.nodes[number].WhichOneof("kind") == "variable":
             for key in objects[partner].checkpoint_keys:
                 found.setdefault(key, set()).add(number)
     return found
 
 
-def _walk(saved: Any, objects: Sequence[TrackableObject]) -> set[tuple[int, int]]:
+def _walk(saved: Any, objects: Sequence[TrackableObject]) -> dict[int, int]:
     """Return which node of the SavedModel is which object of the checkpoint."""
     if not len(saved.nodes) or not objects:
-        return set()
-    waiting, seen = [(0, 0)], {(0, 0)}
-    partners: dict[int, set[int]] = {}
+        return {}
+    partners = {0: 0}
+    waiting = [0]
     while waiting:
-        number, partner = waiting.pop()
-        partners.setdefault(partner, set()).add(number)
+        number = waiting.pop()
         children = {child.local_name: child.node_id for child in saved.nodes[number].children}
-        pairs = [(children[name], each) for name, each in objects[partner].children if name in children]
-        for pair in pairs:
-            _check(saved, pair[0])
-            if pair not in seen:
-                seen.add(pair)
-                waiting.append(pair)
-    return seen | _walk_slots(saved, objects, seen, partners)
+        for name, partner in objects[partners[number]].children:
+            if name in children:
+                child = _check(saved, children[name])
+                if child not in partners:
+                    partners[child] = partner
+                    waiting.append(child)
+    return partners | _walk_slots(saved, objects, partners)
 
 
-def _walk_slots(
-    saved: Any, objects: Sequence[TrackableObject], pairs: Collection[tuple[int, int]], partners: dict[int, set[int]]
-) -> set[tuple[int, int]]:
-    """Return the pairs of variables that optimizers keep for others."""
-    found = set()
-    for number, partner in pairs:
-        slots = {
-            (slot.original_variable_node_id, slot.slot_name): slot.slot_variable_node_id
-            for slot in saved.nodes[number].slot_variables
-        }
-        for slot in objects[partner].slot_variables if slots else ():
-            for original in partners.get(slot.variable, ()):
-                if (original, slot.slot_name) in slots:
-                    _check(saved, slots[original, slot.slot_name])
-                    found.add((slots[original, slot.slot_name], slot.slot))
+def _walk_slots(saved: Any, objects: Sequence[TrackableObject], partners: Mapping[int, int]) -> dict[int, int]:
+    """Return the same of variables that optimizers keep for others."""
+    found = {}
+    for number, partner in partners.items():
+        slots = {(slot.variable, slot.slot_name): slot.slot for slot in objects[partner].slot_variables}
+        for slot in saved.nodes[number].slot_variables:
+            key = (partners.get(slot.original_variable_node_id, -1), slot.slot_name)
+            if key in slots:
+                found[_check(saved, slot.slot_variable_node_id)] = slots[key]
     return found
 
 
-def _check(saved: Any, number: int) -> None:
+def _check(saved: Any, number: int) -> int:
+    """Return the number of a node.
+
+    Raises:
+        FormatError: there is none.
+    """
     if not 0 <= number < len(saved.nodes):
         raise FormatError(f"a node refers to node {number} of {len(saved.nodes)}", "", "object graph")
+    return number
 
 
 def can_convert(key: str, node: Any) -> bool:

@@ -14,12 +14,11 @@ from typing import Any
 from tfbundle.errors import UnsupportedError
 from tfbundle.format.naming import name_to_key
 from tfbundle.graph.bodies import Body
-from tfbundle.graph.check import iter_edges
+from tfbundle.graph.check import Edge, iter_edges
 from tfbundle.graph.savers import SaverNode
 
 _STRING = 7
 _SHARD = "ShardedFilename"
-_SINGLE = ("Restore", "RestoreSlice")
 _OTHER_INPUTS = 3  # of SaveV2 and SaveSlices, before the tensors; file, names, parts
 _SAVE_INPUTS = 2  # of Save, which has no parts
 
@@ -30,66 +29,110 @@ def reduce_savers(savers: Iterable[SaverNode], names: Collection[str]) -> int:
     Raises:
         UnsupportedError: a saver would have nothing left, or what is restored is used otherwise.
     """
-    removed: dict[str, tuple[Body, set[str]]] = {}
-    for saver in savers:
-        gone = [at for at, tensor in enumerate(saver.tensors) if any(name in names for name in tensor.names)]
+    reducers: dict[str, _Reducer] = {}
+    for saver in sorted(savers, key=lambda saver: not saver.restores):
+        gone = {at for at, tensor in enumerate(saver.tensors) if any(name in names for name in tensor.names)}
         if gone:
-            _, going = removed.setdefault(saver.body.name, (saver.body, set()))
-            going.update(_reduce(saver, gone))
-    for body, going in removed.values():
-        remove_nodes(body, going)
-    return sum(len(going) for _, going in removed.values())
+            if saver.body.name not in reducers:
+                reducers[saver.body.name] = _Reducer(saver.body)
+            reducers[saver.body.name].reduce(saver, gone)
+    for reducer in reducers.values():
+        remove_nodes(reducer.body, reducer.going)
+    return sum(len(reducer.going) for reducer in reducers.values())
 
 
-def _reduce(saver: SaverNode, gone: Sequence[int]) -> set[str]:
-    """Take tensors out of one node; return the nodes that have to go."""
-    body, node = saver.body, saver.node
-    is_all = len(gone) == len(saver.tensors)
-    if is_all and not saver.restores:
-        return _drop_shard(body, node)
-    readers = _readers_of(body, node, set(gone)) if saver.restores else set()
-    if is_all:
-        return {node.name, *readers}
-    left = [at for at in range(len(saver.tensors)) if at not in set(gone)]
-    if saver.restores:
-        _renumber(body, node, left, readers)
-    else:
-        _drop_inputs(node, left, _SAVE_INPUTS if node.op == "Save" else _OTHER_INPUTS)
-    _set_strings(body, node, 1, [tensor.names[0] for tensor in (saver.tensors[at] for at in left)])
-    if node.op != "Save":
-        _set_strings(body, node, 2, [saver.tensors[at].parts[0] for at in left])
-    for name in ("dtypes", "T", "_output_shapes"):
-        if name in node.attr:
-            _keep_items(node.attr[name].list, left, len(saver.tensors))
-    body.forget_types(node)
-    return readers
+class _Reducer:
+    """Takes tensors out of the savers of one body; those that restore come first.
 
-
-def _drop_shard(body: Body, save: Any) -> set[str]:
-    """Let a sharded saver write a shard less; return the nodes that have to go.
-
-    Source: TensorFlow ``python/training/saver.py`` (``_AddShardedSaveOpsForV2``).
+    Attributes:
+        body: where they stand.
+        going: nodes that have to go.
     """
-    shard = body.data_inputs(save)[0][1]
-    going, is_merged = {save.name}, False
-    for edge in iter_edges(body) if shard.node is not None and shard.node.op == _SHARD else ():
-        reader = edge.reader
-        if reader is None or edge.origin.name != shard.name:
-            continue
-        if reader.op == "Pack" and reader.attr["N"].i > 1:
-            inputs = [reference for reference in reader.input if body_name(reference) != shard.name]
-            del reader.input[:]
-            reader.input.extend(inputs)
-            reader.attr["N"].i -= 1
-            if "_output_shapes" in reader.attr:
-                del reader.attr["_output_shapes"]
-            body.forget_types(reader)
-            is_merged = True
-        elif f"^{save.name}" in reader.input:
-            going.add(reader.name)
-    if not is_merged:
-        raise UnsupportedError(f"{body.label(save)}: nothing would be left for it to save")
-    return going
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+        self.going: set[str] = set()
+        self._edges: dict[str, list[Edge]] = {}
+        for edge in iter_edges(body):
+            self._edges.setdefault(edge.origin.name, []).append(edge)
+
+    def reduce(self, saver: SaverNode, gone: Collection[int]) -> None:
+        """Take tensors, given by their numbers, out of a node."""
+        left = [at for at in range(len(saver.tensors)) if at not in gone]
+        if not left and not saver.restores:
+            self._drop_shard(saver.node)
+            return
+        if saver.restores:
+            self._drop_readers(saver.node, gone)
+        if not left:
+            self.going.add(saver.node.name)
+            return
+        if saver.restores:
+            self._renumber(saver.node, left)
+        else:
+            _drop_inputs(saver.node, left, _SAVE_INPUTS if saver.node.op == "Save" else _OTHER_INPUTS)
+        self._name_again(saver, left)
+
+    def _drop_readers(self, node: Any, gone: Collection[int]) -> None:
+        """Let everything go that depends on some outputs of a node by values."""
+        waiting = [edge for edge in self._edges.get(node.name, []) if edge.origin.number in gone]
+        while waiting:
+            edge = waiting.pop()
+            if edge.reader is None:
+                message = f"{self.body.label(node)}: the function returns what would not be restored"
+                raise UnsupportedError(message)
+            if edge.reader.name not in self.going:
+                self.going.add(edge.reader.name)
+                waiting += self._edges.get(edge.reader.name, [])
+
+    def _renumber(self, node: Any, left: Sequence[int]) -> None:
+        """Let the readers of a node's outputs read them by their new numbers."""
+        numbers = {old: new for new, old in enumerate(left)}
+        for edge in self._edges.get(node.name, []):
+            if edge.reader is None:
+                self.body.function.ret[edge.place] = self.body.reference(node, numbers[edge.origin.number])
+            elif edge.origin.number in numbers:
+                edge.reader.input[edge.place] = self.body.reference(node, numbers[edge.origin.number])
+
+    def _name_again(self, saver: SaverNode, left: Sequence[int]) -> None:
+        """Let a node name the tensors that are left."""
+        body, node = self.body, saver.node
+        _set_strings(body, node, 1, [saver.tensors[at].names[0] for at in left])
+        if node.op != "Save":
+            _set_strings(body, node, 2, [saver.tensors[at].parts[0] for at in left])
+        for name in ("dtypes", "T", "_output_shapes"):
+            if name in node.attr:
+                _keep_items(node.attr[name].list, left, len(saver.tensors))
+        body.forget_types(node)
+
+    def _drop_shard(self, save: Any) -> None:
+        """Let a sharded saver write a shard less.
+
+        Source: TensorFlow ``python/training/saver.py`` (``_AddShardedSaveOpsForV2``).
+        """
+        body, is_merged = self.body, False
+        shard = body.data_inputs(save)[0][1]
+        is_shard = shard.node is not None and shard.node.op == _SHARD
+        self.going.add(save.name)
+        for edge in self._edges.get(shard.name, []) if is_shard else ():
+            reader = edge.reader
+            if reader is not None and reader.op == "Pack" and reader.attr["N"].i > 1:
+                _drop_from_pack(body, reader, shard.name)
+                is_merged = True
+            elif reader is not None and f"^{save.name}" in reader.input:
+                self.going.add(reader.name)
+        if not is_merged:
+            raise UnsupportedError(f"{body.label(save)}: nothing would be left for it to save")
+
+
+def _drop_from_pack(body: Body, pack: Any, name: str) -> None:
+    inputs = [reference for reference in pack.input if body_name(reference) != name]
+    pack.attr["N"].i -= len(pack.input) - len(inputs)
+    del pack.input[:]
+    pack.input.extend(inputs)
+    if "_output_shapes" in pack.attr:
+        del pack.attr["_output_shapes"]
+    body.forget_types(pack)
 
 
 def body_name(reference: str) -> str:
@@ -103,37 +146,6 @@ def _keep_items(values: Any, left: Sequence[int], count: int) -> None:
             kept = [items[at] for at in left]
             del items[:]
             items.extend(kept)
-
-
-def _readers_of(body: Body, node: Any, gone: set[int]) -> set[str]:
-    """Return the nodes that depend on some outputs of a node by values."""
-    readers: dict[str, list[str]] = {}
-    found: list[str] = []
-    for edge in iter_edges(body):
-        reader = "" if edge.reader is None else edge.reader.name
-        readers.setdefault(edge.origin.name, []).append(reader)
-        if edge.origin.name == node.name and edge.origin.number in gone:
-            found.append(reader)
-    seen: set[str] = set()
-    while found:
-        name = found.pop()
-        if not name:
-            raise UnsupportedError(f"{body.label(node)}: the function returns what would not be restored")
-        if name not in seen:
-            seen.add(name)
-            found += readers.get(name, [])
-    return seen
-
-
-def _renumber(body: Body, node: Any, left: Sequence[int], going: Collection[str]) -> None:
-    """Let the readers of a node's outputs read them by their new numbers."""
-    numbers = {old: new for new, old in enumerate(left)}
-    edges = [edge for edge in iter_edges(body) if edge.origin.node is node or edge.origin.name == node.name]
-    for edge in edges:
-        if edge.reader is None:
-            body.function.ret[edge.place] = body.reference(node, numbers[edge.origin.number])
-        elif edge.reader.name not in going:
-            edge.reader.input[edge.place] = body.reference(node, numbers[edge.origin.number])
 
 
 def _drop_inputs(node: Any, left: Sequence[int], others: int) -> None:

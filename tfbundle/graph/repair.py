@@ -77,7 +77,8 @@ class _Repair:
             source, device = origin.name, ""
         else:
             source, device = body.reference(origin.node, origin.number), origin.node.device
-        node = add_cast(body, f"{origin.name}/{_SUFFIXES[want]}", source, (have, want), device)
+        number = f"_{origin.number}" if origin.number else ""
+        node = add_cast(body, f"{origin.name}/{_SUFFIXES[want]}{number}", source, (have, want), device)
         return body.reference(node)
 
 
