@@ -52,11 +52,11 @@ def test_nothing_but_float32_and_float16_is_mended() -> None:
 
 def test_op_that_nobody_knows_is_refused_by_name() -> None:
     reads = [constant("a", H), node("x", "Mine", "a")]
-    with pytest.raises(UnsupportedError, match=r"node 'x': nobody knows the op 'Mine', .* types of 'a' cannot change"):
+    with pytest.raises(UnsupportedError, match=r"node 'x': nobody knows the op 'Mine', .* those of 'a' cannot change"):
         repair_graph(graph_of(*reads), {("", "a")})
     assert repair_graph(graph_of(*reads), {("", "b")}) == 0
     gives = [node("x", "Mine"), node("y", "Neg", "x", T=H)]
-    with pytest.raises(UnsupportedError, match=r"node 'x': nobody knows the op 'Mine', .* types of 'y' cannot change"):
+    with pytest.raises(UnsupportedError, match=r"node 'x': nobody knows the op 'Mine', .* those of 'y' cannot change"):
         repair_graph(graph_of(*gives), {("", "y")})
 
 

@@ -180,7 +180,7 @@ def _report(
 ) -> CastReport:
     source_nbytes, target_nbytes = int(plan.index.columns.size.sum()), sum(plan.shard_nbytes)
     graph = request.graph.report(prefix + META_SUFFIX) if request.graph else None
-    growth = graph.growth_note(source_nbytes - target_nbytes) if graph else ""
+    told = request.graph.notes(source_nbytes - target_nbytes) if request.graph else []
     rewritten = graph.target if graph else ""
     return CastReport(
         bundle.prefix,
@@ -189,7 +189,7 @@ def _report(
         source_nbytes,
         target_nbytes,
         TensorReports(plan, stats),
-        (*conversion_notes(plan, request.policy.to, rewritten), *filter(None, [growth]), *notes),
+        (*conversion_notes(plan, request.policy.to, rewritten), *told, *notes),
         graph,
     )
 

@@ -18,6 +18,7 @@ from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.dtypes import named_data_type
 from tfbundle.format.meta_graph import MAX_GRAPH_NBYTES
 from tfbundle.format.naming import key_to_name
+from tfbundle.format.readable import plural
 from tfbundle.format.slices import parse_shape_and_slice, resolve_slice
 from tfbundle.graph.models import Model, Rewritten, settle
 from tfbundle.graph.strip import output_nodes, strip_training
@@ -27,6 +28,7 @@ from tfbundle.storage.base import Storage
 from tfbundle.streaming.plan import Plan
 
 _ADVICE = "--graph leave converts the checkpoint alone"
+_MOST_NAMES = 5
 _MESSAGES = {"SavedModel": "SavedModel", "meta": "MetaGraphDef"}
 
 
@@ -53,6 +55,7 @@ class Companion:
         self._selection = selection
         self._needed: set[str] | None = None  # names of the tensors that are left where training is taken out
         self._num_stripped = 0
+        self._dropped: set[str] = set()  # names of the tensors that are no longer restored, for no other reason
         self.kind = kind
         self.path = path
         with _advising(path):
@@ -129,6 +132,8 @@ class Companion:
         return self._result.contents
 
     def _rewrite(self, cast: Collection[str], dropped: Collection[str]) -> _Result:
+        if not self._selection.strip_training:
+            self._dropped = {name for model in self._models for name in model.names if name in dropped}
         steps = [step for model in self._models for step in (model.reduce(dropped), model.convert(cast))]
         done = Rewritten(*map(sum, zip(*steps, strict=True)))
         done = done._replace(num_removed=done.num_removed + self._num_stripped)
@@ -142,6 +147,20 @@ class Companion:
     def contents(self) -> bytes:
         """The graph as it is to be written."""
         return self._result.contents if self._result else self._contents
+
+    def notes(self, saved_nbytes: int) -> list[str]:
+        """Return what the user should know.
+
+        Args:
+            saved_nbytes: how much smaller the checkpoint becomes.
+        """
+        found = self.report("")
+        notes = []
+        if names := sorted(self._dropped):
+            them = "it" if len(names) == 1 else "them"
+            such = ", ".join(names[:_MOST_NAMES]) + (" and others" if len(names) > _MOST_NAMES else "")
+            notes.append(f"the graph no longer restores {plural(len(names), 'tensor')}; initialize {them}: {such}")
+        return [*notes, *filter(None, [found.growth_note(saved_nbytes)])]
 
     def report(self, target: str) -> GraphReport:
         """Return what became of the graph.

@@ -35,6 +35,7 @@ FLOAT16, FLOAT32 = named_data_type("float16"), named_data_type("float32")
 _FEW = 64
 _MOST_SUBNORMAL = 0.01
 _RULE = "--rule "
+_UNMEASURED = "errors of constants are not measured, only counts"
 _REMEDY = "--on-overflow inf, clamp or keep would allow it"
 
 
@@ -194,7 +195,7 @@ def _report(
         sum(report.source_nbytes for report in reports),
         sum(report.target_nbytes for report in reports),
         ListedReports(reports, stats),
-        (),
+        (_UNMEASURED,) if options.measure else (),
         graph,
     )
 

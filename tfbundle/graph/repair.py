@@ -45,14 +45,17 @@ class _Repair:
         return len(self._casts)
 
     def _check_unknown(self, edge: Edge) -> None:
-        """Refuse an edge at which one end changed and the other is unknown."""
-        ends = ((edge.origin.node, edge.reader), (edge.reader, edge.origin.node))
-        for changed, other in ends:
-            if changed is not None and other is not None and changed.name in self._changed:
-                raise UnsupportedError(
-                    f"{self._body.label(other)}: nobody knows the op {other.op!r}, so that the types of "
-                    f"{changed.name!r} cannot change"
-                )
+        """Refuse an edge at one end of which float16 is new, and of the other end nobody knows the types."""
+        want = None if edge.want is None else edge.want.dtype
+        for node, dtype, other in ((edge.reader, want, edge.origin.node), (edge.origin.node, edge.have, edge.reader)):
+            if node is None or other is None or dtype != HALF or node.name not in self._changed:
+                continue
+            if self._body.is_known(other.op):
+                reason = f"the attributes of its op {other.op!r} do not tell its types"
+            else:
+                reason = f"nobody knows the op {other.op!r}"
+            message = f"{self._body.label(other)}: {reason}, so that those of {node.name!r} cannot change"
+            raise UnsupportedError(message)
 
     def _mend(self, edge: Edge, have: int, want: int) -> None:
         if {have, want} != {FLOAT, HALF}:
