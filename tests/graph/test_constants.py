@@ -9,8 +9,8 @@ from tests.graph.test_bodies import graph_of
 from tests.support.graphs import FLOAT, function, node, shape_of, value
 from tfbundle.errors import FormatError
 from tfbundle.graph.check import check_graph
-from tfbundle.graph.constants import find_constants, insert_casts
-from tfbundle.pb import message_class
+from tfbundle.graph.constants import find_constants, insert_casts, iter_encoded
+from tfbundle.pb import message_class, parse_message
 
 F = value(type=FLOAT)
 
@@ -69,15 +69,20 @@ def test_casts_have_the_names_of_constants() -> None:
     assert [each.name for each in found] == ["a", "g/a"]
     for each in found:
         each.store(np.array([1, 2], np.float16).view(np.uint16))
-    assert insert_casts(graph, found) == 2
+    casts = insert_casts(found)
+    assert {name: cast.name for name, cast in casts.items()} == {"a/float16": "a"}
     check_graph(graph)
-    assert [(each.name, each.op, list(each.input)) for each in graph.main.nodes] == [
+    nbytes = graph.message.ByteSize()
+    data = b"".join(iter_encoded(graph.message, casts))
+    assert len(data) == nbytes
+    message = parse_message("GraphDef", data)
+    assert [(each.name, each.op, list(each.input)) for each in message.node] == [
         ("a/float16", "Const", []),
         ("a", "Cast", ["a/float16"]),
         ("n", "Neg", ["a", "^a"]),
     ]
-    body = graph.functions["g"]
-    assert [list(each.input) for each in body.nodes] == [[], ["a/float16:output:0"], ["a:y:0"]]
-    assert dict(body.function.ret) == {"y": "a:y:0"}
-    tensor = graph.main.nodes[0].attr["value"].tensor
+    tensor = message.node[0].attr["value"].tensor
     assert np.frombuffer(tensor.tensor_content, "<f2").tolist() == [1, 2]
+    body = graph.functions["g"]
+    assert [list(each.input) for each in body.nodes] == [[], ["a:y:0"], ["a/float16:output:0"]]
+    assert dict(body.function.ret) == {"y": "a:y:0"}

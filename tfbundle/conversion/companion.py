@@ -13,6 +13,7 @@ from tfbundle.bundle.graph_file import blaming, read_graph_file
 from tfbundle.bundle.reader import BundleReader
 from tfbundle.choosing.decisions import STRIPPED, Decision, Decisions
 from tfbundle.choosing.names import TensorNames
+from tfbundle.choosing.optimizer import find_optimizer_state
 from tfbundle.choosing.select import Selection
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.dtypes import named_data_type
@@ -29,6 +30,7 @@ from tfbundle.streaming.plan import Plan
 
 _ADVICE = "--graph leave converts the checkpoint alone"
 _MOST_NAMES = 5
+_STATE_NOTE = "{} of optimizer state become float16, which turns small moments into zero: training that goes on from them goes wrong"
 _MESSAGES = {"SavedModel": "SavedModel", "meta": "MetaGraphDef"}
 
 
@@ -55,6 +57,7 @@ class Companion:
         self._selection = selection
         self._needed: set[str] | None = None  # names of the tensors that are left where training is taken out
         self._num_stripped = 0
+        self._num_state = 0  # how many tensors of optimizer state are cast
         self._dropped: set[str] = set()  # names of the tensors that are no longer restored, for no other reason
         self.kind = kind
         self.path = path
@@ -89,6 +92,8 @@ class Companion:
         kept: dict[Decision, list[int]] = {}
         for name, reason in reasons.items():
             kept.setdefault(Decision("keep", reason), []).append(places[name])
+        state = find_optimizer_state(names, names.graph) if self._selection.optimizer == "cast" else ()
+        self._num_state = sum(name in places and name not in reasons for name in state)
         return decisions.replaced(kept)
 
     def _strip(self, names: TensorNames, decisions: Decisions) -> Decisions:
@@ -156,6 +161,8 @@ class Companion:
         """
         found = self.report("")
         notes = []
+        if self._num_state:
+            notes.append(_STATE_NOTE.format(plural(self._num_state, "tensor")))
         if names := sorted(self._dropped):
             them = "it" if len(names) == 1 else "them"
             such = ", ".join(names[:_MOST_NAMES]) + (" and others" if len(names) > _MOST_NAMES else "")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,13 +21,14 @@ from tfbundle.format.dtypes import named_data_type
 from tfbundle.format.readable import format_nbytes
 from tfbundle.graph.bodies import Graph
 from tfbundle.graph.check import check_graph
-from tfbundle.graph.constants import Constant, find_constants, insert_casts
+from tfbundle.graph.constants import Constant, find_constants, insert_casts, iter_encoded
 from tfbundle.pb import parse_message
 from tfbundle.reporting.graph_report import GraphReport
 from tfbundle.reporting.listed import ListedReports
 from tfbundle.reporting.report import CastReport, TensorReport
 from tfbundle.storage import paths
 from tfbundle.storage.base import Storage, staging
+from tfbundle.storage.buffers import WINDOW_NBYTES
 from tfbundle.streaming.run import RunOptions
 
 SMALL = "fewer than 64 values"
@@ -73,21 +75,28 @@ def halve_frozen(source: str, target: str, request: Request, options: RunOptions
         path = paths.join(target, paths.basename(source))
     _check_place(source, path, options.if_exists, storage)
     with blaming(source):
-        contents = read_graph_file(source, storage)
-        message = parse_message("GraphDef", contents)
+        nbytes, message = _read(source, storage)
         if not len(message.node):
             raise UnsupportedError("no graph: a .pb file that is converted holds a frozen GraphDef")
         graph = Graph(message)
         check_graph(graph)
         constants, stats = _decide(find_constants(graph), request)
         chosen = [each.constant for each in constants if each.decision.action == "cast"]
-        if num_casts := insert_casts(graph, chosen):
+        casts = insert_casts(chosen)
+        if chosen:
             check_graph(Graph(message))
-    result = message.SerializeToString(deterministic=True) if num_casts else contents
+    new_nbytes = message.ByteSize() if chosen else nbytes
     if not options.dry_run:
-        _write(path, result, storage)
-    report = GraphReport("frozen", source, path, len(contents), len(result), num_casts)
+        pieces = iter_encoded(message, casts) if chosen else [read_graph_file(source, storage)]
+        _write(path, pieces, new_nbytes, storage)
+    report = GraphReport("frozen", source, path, nbytes, new_nbytes, len(chosen))
     return _report(source, path, constants, stats, report, options)
+
+
+def _read(source: str, storage: Storage) -> tuple[int, Any]:
+    """Return the size of a file, and the GraphDef in it, which alone stays in memory."""
+    contents = read_graph_file(source, storage)
+    return len(contents), parse_message("GraphDef", contents)
 
 
 def _check_request(request: Request) -> None:
@@ -169,14 +178,35 @@ def _check_overflow(constants: list[_Constant], table: StatsTable, policy: CastP
     raise CastError(constants[worst].constant.name, count, largest, _REMEDY, names)
 
 
-def _write(path: str, contents: bytes, storage: Storage) -> None:
+def _write(path: str, pieces: Iterable[bytes], nbytes: int, storage: Storage) -> None:
     free = storage.free_nbytes(paths.dirname(path))
-    if free is not None and len(contents) > free:
-        needed = f"{format_nbytes(len(contents))} needed, {format_nbytes(free)} free"
+    if free is not None and nbytes > free:
+        needed = f"{format_nbytes(nbytes)} needed, {format_nbytes(free)} free"
         raise OSError(errno.ENOSPC, f"No space left on device: {needed}", path)
     with staging(storage, replace=True) as stage:
-        stage.create(path).write_at(0, contents)
+        file, end = stage.create(path), 0
+        for piece in batched_bytes(pieces):
+            file.write_at(end, piece)
+            end += len(piece)
         stage.publish_over(path)
+
+
+def batched_bytes(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes in pieces of some size, so that few are written.
+
+    Example:
+        >>> list(batched_bytes([b"a", b"b"]))
+        [b'ab']
+    """
+    waiting, nbytes = [], 0
+    for piece in pieces:
+        waiting.append(piece)
+        nbytes += len(piece)
+        if nbytes >= WINDOW_NBYTES:
+            yield b"".join(waiting)
+            waiting, nbytes = [], 0
+    if waiting:
+        yield b"".join(waiting)
 
 
 def _report(

@@ -20,6 +20,7 @@ from tfbundle.errors import BundleExistsError, FormatError, UnsupportedError
 from tfbundle.reporting.report import CastReport
 from tfbundle.storage import paths
 from tfbundle.storage.base import Stage, Storage, staging
+from tfbundle.storage.buffers import WINDOW_NBYTES
 from tfbundle.storage.directory import staged_directory
 from tfbundle.streaming.run import RunOptions
 
@@ -27,7 +28,6 @@ _VARIABLES = "variables"
 _COPIED = ("assets", "assets.extra", "keras_metadata.pb")
 _REPLACEABLE = (*_COPIED, SAVED_MODEL_FILENAME, _VARIABLES, "fingerprint.pb")
 _MOST_LEVELS = 16  # of directories within assets
-_WINDOW_NBYTES = 1 << 20
 
 
 def halve_saved_model(source: str, target: str, request: Request, options: RunOptions, storage: Storage) -> CastReport:
@@ -122,8 +122,8 @@ def _iter_files(folder: str, storage: Storage) -> Iterator[str]:
 def _copy(path: str, target: str, stage: Stage, storage: Storage) -> None:
     source, copy = storage.open(path), stage.create(target)
     try:
-        for offset in range(0, source.nbytes, _WINDOW_NBYTES):
-            copy.write_at(offset, source.read(offset, min(_WINDOW_NBYTES, source.nbytes - offset)))
+        for offset in range(0, source.nbytes, WINDOW_NBYTES):
+            copy.write_at(offset, source.read(offset, min(WINDOW_NBYTES, source.nbytes - offset)))
         source.check_unchanged()
     finally:
         source.close()

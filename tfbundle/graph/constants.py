@@ -2,13 +2,13 @@
 
 The Cast takes the constant's name, so that nothing else changes: neither readers nor outputs of that name.
 
-Source: TensorFlow ``core/framework/tensor.proto``; ``python/framework/convert_to_constants.py`` for frozen graphs.
+Source: TensorFlow ``core/framework/tensor.proto``, ``graph.proto``; ``python/framework/convert_to_constants.py``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +18,10 @@ from tfbundle.errors import FormatError
 from tfbundle.format.graph import attribute
 from tfbundle.graph.bodies import Body, Graph
 from tfbundle.graph.node_types import FLOAT, HALF
+from tfbundle.sstable.varint import encode_varint
 
 _WIDTH = 4
+_NODE_TAG = b"\x0a"  # field 1 of GraphDef
 _SUFFIX = "/float16"
 
 
@@ -89,41 +91,59 @@ def _iter_constants(body: Body) -> Iterator[Constant]:
             yield Constant(f"{body.name}/{node.name}" if body.name else node.name, body, node, shape)
 
 
-def insert_casts(graph: Graph, constants: Iterable[Constant]) -> int:
-    """Put a Cast to float32 behind each of some constants that hold float16 now; return how many.
+def insert_casts(constants: Iterable[Constant]) -> dict[str, Any]:
+    """Put a Cast to float32 behind each of some constants that hold float16 now; the constants get other names.
 
-    The constant gets another name, and stands right before the Cast.
+    Returns:
+        The Casts of the main graph, by the new name of the constant.
     """
     by_body: dict[str, list[Constant]] = {}
     for constant in constants:
         by_body.setdefault(constant.body.name, []).append(constant)
-    for body in graph:
-        if found := by_body.get(body.name):
-            _insert(body, {constant.node.name for constant in found})
-    return sum(map(len, by_body.values()))
+    casts = {}
+    for found in by_body.values():
+        body = found[0].body
+        if body.function is not None:
+            _read_casts(body, {constant.node.name for constant in found})
+        added = [_put_behind(body, constant.node) for constant in found]
+        if body.function is None:
+            casts = dict(added)
+    return casts
 
 
-def _insert(body: Body, names: set[str]) -> None:
-    if body.function is not None:
-        _read_casts(body, names)
-    nodes = []
-    for node in body.nodes:
-        nodes.append(node)
-        if node.name in names:
-            nodes.append(_put_behind(body, node))
-    body.keep_nodes(nodes)
-
-
-def _put_behind(body: Body, node: Any) -> Any:
-    """Rename a constant, and return the Cast that has its name now."""
+def _put_behind(body: Body, node: Any) -> tuple[str, Any]:
+    """Rename a constant; return its new name, and the Cast that has the old one."""
     name = node.name
     node.name = body.unique_name(name + _SUFFIX)
     body.by_name[node.name] = node
-    cast = type(node)(name=name, op="Cast", device=node.device)
-    cast.input.append(f"{node.name}:output:0" if body.function is not None else node.name)
+    body.forget_types(node)
+    cast = body.add(name, "Cast", [body.reference(node)], node.device)
     cast.attr["SrcT"].type, cast.attr["DstT"].type = HALF, FLOAT
     cast.attr["Truncate"].b = False
-    return cast
+    body.forget_types(cast)
+    return node.name, cast
+
+
+def iter_encoded(message: Any, casts: Mapping[str, Any]) -> Iterator[bytes]:
+    """Yield a GraphDef's bytes, a node at a time, each Cast behind its constant; takes the nodes out of the message.
+
+    Args:
+        message: a GraphDef.
+        casts: as ``insert_casts`` gives them.
+    """
+    behind = {cast.name for cast in casts.values()}
+    for node in message.node:
+        if node.name not in behind:
+            yield _encode_node(node)
+            if node.name in casts:
+                yield _encode_node(casts[node.name])
+    del message.node[:]
+    yield message.SerializeToString(deterministic=True)
+
+
+def _encode_node(node: Any) -> bytes:
+    data = node.SerializeToString(deterministic=True)
+    return _NODE_TAG + encode_varint(len(data)) + bytes(data)
 
 
 def _read_casts(body: Body, names: set[str]) -> None:
