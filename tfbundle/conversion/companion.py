@@ -30,7 +30,7 @@ from tfbundle.streaming.plan import Plan
 
 _ADVICE = "--graph leave converts the checkpoint alone"
 _MOST_NAMES = 5
-_STATE_NOTE = "{} of optimizer state become float16, which turns small moments into zero: training that goes on from them goes wrong"
+_STATE_NOTE = "{} of optimizer state become float16, small moments zero: training that goes on from them goes wrong"
 _MESSAGES = {"SavedModel": "SavedModel", "meta": "MetaGraphDef"}
 
 
