@@ -11,7 +11,7 @@ import pytest
 import tfbundle
 
 PACKAGE = Path(tfbundle.__file__).parent
-SANS_IO = ("errors", "sstable", "format", "casting")
+SANS_IO = ("errors", "sstable", "format", "graph", "casting")
 OPERATING_SYSTEM = {"os", "io", "pathlib", "mmap", "threading"}
 
 

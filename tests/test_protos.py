@@ -47,8 +47,29 @@ PARTS_OF_GRAPHS = {
     "TensorProto": "core.framework.tensor_pb2",
     "VariableDef": "core.framework.variable_pb2",
     "SaveSliceInfoDef": "core.framework.variable_pb2",
+    "GradientDef": "core.framework.function_pb2",
+    "OpList": "core.framework.op_def_pb2",
+    "ResourceHandleProto": "core.framework.resource_handle_pb2",
+    "TensorInfo": "core.protobuf.meta_graph_pb2",
+    "SignatureDef": "core.protobuf.meta_graph_pb2",
+    "AssetFileDef": "core.protobuf.meta_graph_pb2",
+    "SavedObjectGraph": "core.protobuf.saved_object_graph_pb2",
+    "SavedObject": "core.protobuf.saved_object_graph_pb2",
+    "SavedFunction": "core.protobuf.saved_object_graph_pb2",
+    "SavedConcreteFunction": "core.protobuf.saved_object_graph_pb2",
+    "SavedVariable": "core.protobuf.saved_object_graph_pb2",
+    "FunctionSpec": "core.protobuf.saved_object_graph_pb2",
+    "SaveableObject": "core.protobuf.saved_object_graph_pb2",
+    "StructuredValue": "core.protobuf.struct_pb2",
+    "NoneValue": "core.protobuf.struct_pb2",
+    "ListValue": "core.protobuf.struct_pb2",
+    "TupleValue": "core.protobuf.struct_pb2",
+    "DictValue": "core.protobuf.struct_pb2",
+    "PairValue": "core.protobuf.struct_pb2",
+    "NamedTupleValue": "core.protobuf.struct_pb2",
+    "TensorSpecProto": "core.protobuf.struct_pb2",
 }
-"""Messages of which only the few fields are declared that lead to what a saver restores."""
+"""Messages of which only the few fields are declared that are read or rewritten."""
 
 
 def fields(descriptor: Any, path: str = "") -> Iterator[tuple[Any, ...]]:

@@ -80,7 +80,7 @@ LIMITS = {
     "what keys that share their beginnings may expand to": table_block.MAX_KEY_EXPANSION,
     "payloads over the same bytes, where they are read at all": extents.MAX_OVERLAP,
     "`checkpoint` file": state.MAX_STATE_NBYTES,
-    "graph (`.meta`, `saved_model.pb`)": meta_graph.MAX_GRAPH_NBYTES,
+    "graph (`.meta`, `saved_model.pb`, frozen `.pb`)": meta_graph.MAX_GRAPH_NBYTES,
     "`--map` file": name_map._MOST_NBYTES,
     "header of a `.npy` file": npy.MAX_HEADER_NBYTES,
     "header of a safetensors file": safetensors_header.MAX_HEADER_NBYTES,

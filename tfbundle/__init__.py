@@ -8,13 +8,13 @@ Layers, each importing only from those below it::
     reporting
     streaming
     choosing
-    bundle
+    bundle   graph
     format
     sstable   casting   storage   pb
     errors
 
-``errors``, ``sstable``, ``format`` and ``casting`` work on bytes and arrays alone; only ``storage`` touches the
-operating system. The public names are imported when they are first used, so that ``import tfbundle`` costs
+``errors``, ``sstable``, ``format``, ``graph`` and ``casting`` work on bytes and arrays alone; only ``storage`` touches
+the operating system. The public names are imported when they are first used, so that ``import tfbundle`` costs
 next to nothing.
 """
 

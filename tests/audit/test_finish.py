@@ -42,6 +42,16 @@ class TestBundleWithoutIndex:
         assert finish(tmp_path / path).prefix == prefix
         assert tfbundle.verify(prefix).ok
 
+    @pytest.mark.parametrize("path", ["", "model"])
+    def test_with_its_graph(self, prefix: str, tmp_path: Path, path: str) -> None:
+        killed_while_replacing(prefix, 1)
+        Path(f"{prefix}.meta").write_bytes(b"old")
+        Path(f"{prefix}.meta.tmp-{OWNER}").write_bytes(b"new")
+        assert finish(tmp_path / path).published
+        assert Path(f"{prefix}.meta").read_bytes() == b"new"
+        os.unlink(f"{prefix}.meta")
+        assert files_of(tmp_path) == written(NEW, tmp_path / "expected")
+
     @pytest.mark.parametrize("damage", ["flipped", "cut", "missing", "index"])
     def test_stays_where_it_is_if_it_is_not_complete(self, prefix: str, tmp_path: Path, damage: str) -> None:
         killed_while_replacing(prefix, 1)

@@ -42,7 +42,7 @@ def test_files_of_a_run_are_together(prefix: str) -> None:
 
 
 def test_files_of_other_bundles_are_theirs(prefix: str, tmp_path: Path) -> None:
-    for name in ("model-2.index", "mode.index", "model.meta", "model.data"):
+    for name in ("model-2.index", "mode.index", "model-2.meta", "model.data"):
         (tmp_path / f"{name}.tmp-{OWNER}").touch()
     (tmp_path / f"model-2.tmp-{OWNER}.index").touch()
     assert find_leftovers(prefix, STORAGE) == []

@@ -8,7 +8,7 @@ import pytest
 
 import tfbundle
 from tests.support.graphs import meta_graph, node, small_graph
-from tfbundle.bundle import template
+from tfbundle.bundle import graph_file
 from tfbundle.bundle.template import read_template
 from tfbundle.errors import BundleNotFoundError, FormatError, UnsupportedError
 from tfbundle.format.wanted import Wanted
@@ -111,7 +111,7 @@ def test_size_is_checked_before_anything_is_read(tmp_path: Path, monkeypatch: py
     with pytest.raises(FormatError, match="2147483648 bytes are too many for a graph, expected at most 2147483647"):
         read_template(path)
     write_graph(path)
-    monkeypatch.setattr(template, "MAX_GRAPH_NBYTES", path.stat().st_size)
+    monkeypatch.setattr(graph_file, "MAX_GRAPH_NBYTES", path.stat().st_size)
     assert read_template(path) == SMALL
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import tfbundle
 from tests.support.corpus import Item, v2_items
 from tests.support.requirements import corpus_root, tensorflow, tensorflow_module
-from tfbundle import CastPolicy, FormatError, Selection, halve
+from tfbundle import CastPolicy, FormatError, Layout, Selection, halve
 from tfbundle.format.index import encode_index
 from tfbundle.format.naming import data_filename, index_filename, name_to_key
 
@@ -104,7 +104,7 @@ def test_saved_model_directory(tf: Any, item: Item | None, tmp_path: Path) -> No
         corpus_root()
         return
     model = Path(item.prefix).parent.parent
-    report = halve(model, tmp_path, selection=EVERYTHING, policy=AS_TENSORFLOW)
+    report = halve(model, tmp_path, selection=EVERYTHING, policy=AS_TENSORFLOW, layout=Layout(graph="leave"))
     assert report.target == str(tmp_path / "variables")
     reader = tf.train.load_checkpoint(str(tmp_path / "variables"))
     found = {name: dtype.name for name, dtype in reader.get_variable_to_dtype_map().items()}

@@ -155,7 +155,9 @@ def test_corpus_has_sliced_checkpoints() -> None:
 
 @pytest.mark.parametrize("item", sliced_items(), ids=lambda item: item.label)
 def test_every_sliced_checkpoint_of_the_corpus(tf: Any, item: Item, tmp_path: Path) -> None:
-    halve(item.prefix, tmp_path / "h", selection=Selection(optimizer="cast"), policy=CastPolicy(on_overflow="inf"))
+    alone = Layout(graph="leave")
+    policy = CastPolicy(on_overflow="inf")
+    halve(item.prefix, tmp_path / "h", selection=Selection(optimizer="cast"), policy=policy, layout=alone)
     reader = tf.train.load_checkpoint(str(tmp_path / "h"))
     with tfbundle.open(item.prefix) as before, tfbundle.open(tmp_path / "h") as after:
         for name, info in before.entries.items():

@@ -97,3 +97,20 @@ def small_graph() -> list[Any]:
         node("assign_1", "AssignVariableOp", "v", "identity"),
         node("all", "NoOp", "^assign", "^assign_1"),
     ]
+
+
+def saver_graph(*names: str, sizes: Iterable[int] = (4,), extra: Iterable[Any] = ()) -> Any:
+    """Return a MetaGraphDef with float32 variables of some names, and a saver, as TensorFlow makes them."""
+    floats, shape = value(type=FLOAT), tuple(sizes)
+    nodes = [file_name(), strings("names", [name.encode() for name in names]), strings("parts", [b""] * len(names))]
+    nodes.append(restore("restore", *[FLOAT] * len(names)))
+    for number, name in enumerate(names):
+        nodes.append(variable(name, FLOAT, shape))
+        nodes.append(node(f"{name}/read", "Identity", name, T=floats))
+        nodes.append(node(f"assign_{number}", "Assign", name, f"restore:{number}", T=floats))
+    nodes.append(node("all", "NoOp", *(f"^assign_{number}" for number in range(len(names)))))
+    nodes.append(node("save", "SaveV2", "file", "names", "parts", *names, dtypes=types(*[FLOAT] * len(names))))
+    message = meta_graph([*nodes, *extra])
+    message.saver_def.filename_tensor_name = "file:0"
+    message.saver_def.save_tensor_name = "file:0"
+    return message

@@ -12,7 +12,7 @@ from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.opening import open_bundle, read_index
 from tfbundle.bundle.publish import remove_stale_shards
 from tfbundle.errors import BundleError, BundleNotFoundError, FormatError
-from tfbundle.format.naming import INDEX_SUFFIX, index_filename, strip_data_suffix
+from tfbundle.format.naming import INDEX_SUFFIX, META_SUFFIX, index_filename, strip_data_suffix
 from tfbundle.storage import paths
 from tfbundle.storage.anywhere import Anywhere
 from tfbundle.storage.base import Storage
@@ -77,15 +77,20 @@ def _find_prefix(path: str, storage: Storage) -> str:
     if not storage.is_directory(path):
         temporary = parse_temporary(path)
         path = temporary.path if temporary else path
-        return strip_data_suffix(path) or path.removesuffix(INDEX_SUFFIX)
+        return _prefix_of(path)
     temporaries = filter(None, map(parse_temporary, storage.list_directory(path)))
-    found = {strip_data_suffix(each.path) or each.path.removesuffix(INDEX_SUFFIX) for each in temporaries}
+    found = {_prefix_of(each.path) for each in temporaries}
     if len(found) == 1:
         return paths.join(path, *found)
     if found:
         raise BundleNotFoundError(f"unfinished files of several bundles; give one of {', '.join(sorted(found))}", path)
     with open_bundle(path, storage=storage) as bundle:
         return bundle.prefix
+
+
+def _prefix_of(path: str) -> str:
+    """Return the prefix of the bundle that a file belongs to, or would."""
+    return strip_data_suffix(path) or path.removesuffix(INDEX_SUFFIX).removesuffix(META_SUFFIX)
 
 
 def _publish_one(prefix: str, leftovers: Iterable[Leftover], storage: Storage) -> bool:

@@ -16,13 +16,19 @@ from tfbundle.storage import paths
 from tfbundle.storage.base import Storage, staging
 
 
-def surroundings_notes(prefix: str, storage: Storage) -> list[str]:
-    """Name the graphs beside a bundle, which describe its variables as they were."""
+def surroundings_notes(prefix: str, storage: Storage, rewritten: str = "") -> list[str]:
+    """Name the graphs beside a bundle, which describe its variables as they were.
+
+    Args:
+        prefix: of the bundle.
+        storage: where it is.
+        rewritten: the graph that the target gets, too.
+    """
     graphs = [prefix + META_SUFFIX, paths.join(paths.parent(paths.dirname(prefix)), SAVED_MODEL_FILENAME)]
     return [
         f"the graph {paths.normalize(graph)} has the dtypes of before and is not copied"
         for graph in graphs
-        if _is_there(graph, storage)
+        if graph != rewritten and _is_there(graph, storage)
     ]
 
 

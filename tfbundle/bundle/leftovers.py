@@ -6,7 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from tfbundle.format.naming import INDEX_SUFFIX, STATE_FILENAME, index_filename, parse_data_suffix, strip_data_suffix
+from tfbundle.format.naming import (
+    INDEX_SUFFIX,
+    META_SUFFIX,
+    STATE_FILENAME,
+    index_filename,
+    parse_data_suffix,
+    strip_data_suffix,
+)
 from tfbundle.format.readable import plural
 from tfbundle.storage import paths
 from tfbundle.storage.base import Storage
@@ -50,7 +57,10 @@ def _find_runs(directory: str, belongs: Callable[[Temporary], bool], storage: St
 def _belongs_to(temporary: Temporary, base: str) -> bool:
     if temporary.rest:
         return temporary.path == base
-    return temporary.path in (base + INDEX_SUFFIX, STATE_FILENAME) or strip_data_suffix(temporary.path) == base
+    return (
+        temporary.path in (base + INDEX_SUFFIX, base + META_SUFFIX, STATE_FILENAME)
+        or strip_data_suffix(temporary.path) == base
+    )
 
 
 def _leftover(directory: str, run: list[tuple[Temporary, str]], storage: Storage) -> Leftover:

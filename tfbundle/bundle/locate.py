@@ -28,6 +28,7 @@ from tfbundle.storage.temporary import parse_temporary
 PathLike = str | os.PathLike[str]
 
 SAVED_MODEL_FILENAME = "saved_model.pb"
+_GRAPH_SUFFIX = ".pb"
 _SAVED_MODEL_PREFIX = os.path.join("variables", "variables")
 _NO_LISTING = "a web server cannot list others: give the prefix of a checkpoint"
 _LFS_START = b"version https://git-lfs"
@@ -164,6 +165,24 @@ def _unfinished_in(directory: str, storage: Storage) -> list[str]:
     indexes = {each.path for each in temporaries if each.path.endswith(INDEX_SUFFIX) and not each.rest}
     prefixes = [paths.join(directory, index.removesuffix(INDEX_SUFFIX)) for index in sorted(indexes)]
     return [f"{prefix}: {text}" for prefix in prefixes if (text := describe_unfinished(prefix, storage))]
+
+
+def is_saved_model(path: str, storage: Storage) -> bool:
+    """Tell whether a path is that of a SavedModel's directory, or of its ``saved_model.pb``."""
+    if paths.basename(path) == SAVED_MODEL_FILENAME:
+        return storage.exists(path)
+    return storage.is_directory(path) and storage.exists(paths.join(path, SAVED_MODEL_FILENAME))
+
+
+def is_frozen_graph(path: str, storage: Storage) -> bool:
+    """Tell whether a path is that of a ``.pb`` file that is neither a SavedModel's nor a checkpoint's."""
+    return (
+        path.endswith(_GRAPH_SUFFIX)
+        and paths.basename(path) != SAVED_MODEL_FILENAME
+        and not storage.exists(index_filename(path))
+        and storage.exists(path)
+        and not storage.is_directory(path)
+    )
 
 
 def latest(directory: PathLike, /, *, allow_outside: bool = False, storage: Storage | None = None) -> str | None:

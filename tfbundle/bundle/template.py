@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tfbundle.bundle.locate import SAVED_MODEL_FILENAME, PathLike, check_not_pointer
+from tfbundle.bundle.graph_file import blaming, read_graph_file
+from tfbundle.bundle.locate import SAVED_MODEL_FILENAME, PathLike
 from tfbundle.bundle.opening import open_bundle
 from tfbundle.bundle.reader import BundleReader
-from tfbundle.errors import FormatError, UnsupportedError
-from tfbundle.format.meta_graph import MAX_GRAPH_NBYTES, decode_meta_graph, decode_saved_model
+from tfbundle.format.meta_graph import decode_meta_graph, decode_saved_model
 from tfbundle.format.naming import META_SUFFIX
 from tfbundle.format.wanted import Wanted
 from tfbundle.storage import paths
@@ -59,18 +59,8 @@ def _graph_decoder(path: str) -> _Decoder | None:
 
 
 def _read_graph(path: str, decode: _Decoder, storage: Storage) -> dict[str, Wanted]:
-    file = storage.open(path)
-    try:
-        check_not_pointer(file)
-        if file.nbytes > MAX_GRAPH_NBYTES:
-            raise FormatError(f"{file.nbytes} bytes are too many for a graph, expected at most {MAX_GRAPH_NBYTES}")
-        return decode(file.read(0, file.nbytes))
-    except FormatError as error:
-        raise error.add_path(path) from error
-    except UnsupportedError as error:
-        raise UnsupportedError(error.reason, error.path or path) from error
-    finally:
-        file.close()
+    with blaming(path):
+        return decode(read_graph_file(path, storage))
 
 
 def _describe(bundle: BundleReader) -> dict[str, Wanted]:

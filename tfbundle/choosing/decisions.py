@@ -23,6 +23,9 @@ NOT_SELECTED = "not in --select"
 NOT_LIKE = "not in --like"
 """The reason given for tensors that the template of ``Selection.like`` lacks."""
 
+STRIPPED = "--strip-training"
+"""The reason given for tensors that no output of the graph needs."""
+
 OVERFLOW = "would overflow"
 """The reason given for tensors that ``CastPolicy.on_overflow="keep"`` left alone."""
 

@@ -32,9 +32,12 @@ class Selection:
         like: path of a template: a checkpoint, a ``.meta`` graph or a ``saved_model.pb``. The output holds exactly the
             tensors it wants, each in the dtype it wants; names, as they are in the output, and shapes must be equal.
             This settles everything, so that no other field may be set, nor rules in the policy.
+        strip_training: ``halve`` takes out of the graph, and of the checkpoint, all that ``outputs`` do not need.
+        outputs: names of nodes of the graph; for a SavedModel, those of its signatures when empty.
 
     Raises:
-        ValueError: no such choice for ``optimizer``, a malformed regular expression, or ``like`` beside other fields.
+        ValueError: no such choice for ``optimizer``, a malformed regular expression, ``like`` beside other fields, or
+            ``outputs`` alone.
 
     Example:
         >>> Selection(keep=("*/batch_norm*",), optimizer="drop").optimizer
@@ -47,11 +50,17 @@ class Selection:
     optimizer: OptimizerState = "keep"
     select: tuple[str, ...] = ()
     like: str = ""
+    strip_training: bool = False
+    outputs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.optimizer not in get_args(OptimizerState):
             raise ValueError(f"optimizer is {self.optimizer!r}, expected one of {get_args(OptimizerState)}")
         for pattern in (*self.keep, *self.only, *self.drop, *self.select):
             compile_pattern(pattern)
-        if self.like and (self.keep or self.only or self.drop or self.select or self.optimizer != "keep"):
+        if self.outputs and not self.strip_training:
+            raise ValueError("--outputs says what --strip-training leaves; give both")
+        if self.like and (
+            self.strip_training or self.keep or self.only or self.drop or self.select or self.optimizer != "keep"
+        ):
             raise ValueError("--like settles what becomes of every tensor; leave out the options that choose tensors")

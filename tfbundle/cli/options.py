@@ -92,7 +92,7 @@ def read_layout(options: argparse.Namespace) -> Layout:
     from tfbundle.streaming.layout import Layout, parse_nbytes
 
     limit = parse_nbytes(options.max_shard_size) if options.max_shard_size else None
-    return Layout(getattr(options, "slices", "join"), options.shards, limit)
+    return Layout(getattr(options, "slices", "join"), options.shards, limit, getattr(options, "graph", "rewrite"))
 
 
 def read_run_options(options: argparse.Namespace) -> RunOptions:

@@ -9,6 +9,7 @@ from tfbundle.cli.output import escape, format_nbytes, plural, print_json, print
 
 if TYPE_CHECKING:
     from tfbundle.choosing.decisions import Action
+    from tfbundle.reporting.graph_report import GraphReport
     from tfbundle.reporting.report import CastReport, TensorReport
 
 _MOST_ROWS = 10
@@ -73,10 +74,20 @@ def _action_lines(report: CastReport, nothing_cast: str) -> list[tuple[str, str]
             lines.append((label, f"{plural(reasons.total(), 'tensor')} {what}".rstrip() + f": {why}"))
     if tensors.num_renamed:
         lines.append(("renamed", plural(tensors.num_renamed, "tensor")))
+    if report.graph:
+        lines.append(("graph", _describe_graph(report.graph)))
     if report.optimizer_nbytes:
         size = format_nbytes(report.optimizer_nbytes)
         lines.append(("", f"optimizer state takes {size}; --optimizer drop or cast would change that"))
     return lines
+
+
+def _describe_graph(graph: GraphReport) -> str:
+    counts = ((graph.num_casts, "cast"), (graph.num_functions, "function"))
+    changes = [f"{plural(count, what)} added" for count, what in counts if count]
+    changes += [f"{plural(graph.num_removed, 'node')} removed"] if graph.num_removed else []
+    sizes = f"{format_nbytes(graph.source_nbytes)} -> {format_nbytes(graph.target_nbytes)}"
+    return f"{sizes}: {', '.join(changes) or 'as it was'}"
 
 
 def _print_numbers(report: CastReport) -> None:

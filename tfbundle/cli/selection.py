@@ -60,4 +60,6 @@ def read_selection(options: argparse.Namespace) -> Selection:
         options.optimizer,
         tuple(options.select),
         options.like or "",
+        getattr(options, "strip_training", False),
+        tuple(getattr(options, "outputs", ())),
     )

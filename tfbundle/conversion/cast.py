@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tfbundle.bundle.beside import settle, surroundings_notes
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.opening import open_bundle
@@ -13,14 +15,19 @@ from tfbundle.casting.stats import StatsTable
 from tfbundle.choosing.naming import Naming
 from tfbundle.choosing.select import Selection
 from tfbundle.conversion.request import Request
-from tfbundle.errors import FormatError
+from tfbundle.errors import BundleExistsError, FormatError
 from tfbundle.format.dtypes import ELEMENT_NBYTES
+from tfbundle.format.naming import META_SUFFIX
 from tfbundle.reporting.notes import UNKNOWN_OVERFLOW_NOTE, UNKNOWN_SIZES_NOTE, conversion_notes
 from tfbundle.reporting.report import CastReport, TensorReports
 from tfbundle.storage.anywhere import Anywhere
+from tfbundle.storage.base import Storage
 from tfbundle.streaming.layout import Layout
 from tfbundle.streaming.plan import Plan
 from tfbundle.streaming.run import RunOptions, carry_out
+
+if TYPE_CHECKING:
+    from tfbundle.conversion.companion import Companion
 
 
 def cast(
@@ -68,48 +75,123 @@ def cast(
         >>> report.source_nbytes, report.target_nbytes
         (16, 24)
     """
+    if selection.strip_training:
+        raise ValueError("--strip-training is for halve, which converts the graph, too")
     storage = Anywhere()
     request = Request(policy, selection, naming, layout)
     storage.check_writable(storage.admit(target))
     with open_bundle(source, storage=storage) as bundle:
         prefix = target_prefix(target, bundle.prefix, storage)
-        check_not_same(bundle, prefix, storage)
-        try:
-            plan = request.plan(bundle)
-            notes = surroundings_notes(bundle.prefix, storage) if plan.decisions.are("cast").any() else []
-            stats: StatsTable | None = None
-            if options.dry_run:
-                notes += [*_unknowns(bundle, plan, policy), room_note(prefix, sum(plan.shard_nbytes), storage)]
-            else:
-                check_target(prefix, plan.header.num_shards, options.if_exists, storage)
-                with readable_bundle(bundle, prefix) as readable:
-                    if readable is not bundle:  # string sizes are only known now, and so where data files end
-                        plan = request.plan(readable)
-                    if policy.on_overflow == "keep":
-                        from tfbundle.conversion.survey import keep_overflowing
+        return cast_bundle(bundle, prefix, request, options)
 
-                        plan = keep_overflowing(readable, request, plan, options)
-                    check_target(prefix, plan.header.num_shards, options.if_exists, storage)
-                    stats = carry_out(
-                        plan,
-                        readable.open_shards(),
-                        prefix,
-                        storage,
-                        on_overflow=policy.on_overflow,
-                        options=options,
-                    )
+
+def cast_bundle(bundle: BundleReader, prefix: str, request: Request, options: RunOptions) -> CastReport:
+    """Do to an open bundle what was asked for; with its graph, if the request has one.
+
+    Args:
+        bundle: the source.
+        prefix: of the target.
+        request: what to do.
+        options: how.
+
+    Raises:
+        As ``cast``.
+    """
+    storage, graph = bundle.storage, request.graph
+    check_not_same(bundle, prefix, storage)
+    try:
+        plan = request.plan(bundle)
+        notes = _surroundings(bundle, plan, graph)
+        stats: StatsTable | None = None
+        if options.dry_run:
+            beside = _beside(graph, plan, prefix)
+            nbytes = sum(plan.shard_nbytes) + sum(map(len, beside.values()))
+            notes += [*_unknowns(bundle, plan, request.policy), room_note(prefix, nbytes, storage)]
+        else:
+            _check_targets(prefix, plan, request, options, storage)
+            with readable_bundle(bundle, prefix) as readable:
+                plan, stats = _carry_out(readable, bundle, plan, prefix, request, options)
+            if graph is None or graph.kind != "SavedModel":
                 notes += settle([bundle.prefix], prefix, plan.header.num_shards, storage)
-        except FormatError as error:
-            raise error.add_path(bundle.prefix) from error
-        return CastReport(
-            bundle.prefix,
-            prefix,
-            options.dry_run,
-            int(plan.index.columns.size.sum()),
-            sum(plan.shard_nbytes),
-            TensorReports(plan, stats),
-            (*conversion_notes(plan, policy.to), *notes),
-        )
+    except FormatError as error:
+        raise error.add_path(bundle.prefix) from error
+    return _report(bundle, prefix, request, plan, stats, options, notes)
+
+
+def _carry_out(
+    readable: BundleReader, bundle: BundleReader, plan: Plan, prefix: str, request: Request, options: RunOptions
+) -> tuple[Plan, StatsTable]:
+    """Carry out a plan, made again for what only payloads tell; return it, and what the cast did to the numbers."""
+    if readable is not bundle:  # string sizes are only known now, and so where data files end
+        plan = request.plan(readable)
+    if request.policy.on_overflow == "keep":
+        from tfbundle.conversion.survey import keep_overflowing
+
+        plan = keep_overflowing(readable, request, plan, options)
+    _check_targets(prefix, plan, request, options, bundle.storage)
+    beside = _beside(request.graph, plan, prefix)
+    stats = carry_out(
+        plan,
+        readable.open_shards(),
+        prefix,
+        bundle.storage,
+        on_overflow=request.policy.on_overflow,
+        options=options,
+        beside=beside,
+    )
+    return plan, stats
+
+
+def _beside(graph: Companion | None, plan: Plan, prefix: str) -> dict[str, bytes]:
+    """Return the files that are published together with the bundle."""
+    if graph is None:
+        return {}
+    contents = graph.rewrite(plan)  # of a SavedModel, too: what cannot be done shows before any work is
+    return {prefix + META_SUFFIX: contents} if graph.kind == "meta" else {}
+
+
+def _check_targets(prefix: str, plan: Plan, request: Request, options: RunOptions, storage: Storage) -> None:
+    check_target(prefix, plan.header.num_shards, options.if_exists, storage)
+    graph = request.graph
+    if graph is None or graph.kind != "meta":
+        return
+    path = prefix + META_SUFFIX
+    if storage.is_same(graph.path, path):
+        raise BundleExistsError(f"the target is the source {graph.path}; choose another one", path)
+    if options.if_exists == "error" and storage.exists(path):
+        raise BundleExistsError("exists already; --force (if_exists='replace') would replace it", path)
+
+
+def _surroundings(bundle: BundleReader, plan: Plan, graph: Companion | None) -> list[str]:
+    """Name the graphs around the source that go with it no longer."""
+    if not plan.decisions.are("cast").any() or (graph is not None and graph.kind == "SavedModel"):
+        return []
+    return surroundings_notes(bundle.prefix, bundle.storage, graph.path if graph else "")
+
+
+def _report(
+    bundle: BundleReader,
+    prefix: str,
+    request: Request,
+    plan: Plan,
+    stats: StatsTable | None,
+    options: RunOptions,
+    notes: list[str],
+) -> CastReport:
+    source_nbytes, target_nbytes = int(plan.index.columns.size.sum()), sum(plan.shard_nbytes)
+    graph = request.graph.report(prefix + META_SUFFIX) if request.graph else None
+    told = request.graph.notes(source_nbytes - target_nbytes) if request.graph else []
+    rewritten = graph.target if graph else ""
+    return CastReport(
+        bundle.prefix,
+        prefix,
+        options.dry_run,
+        source_nbytes,
+        target_nbytes,
+        TensorReports(plan, stats),
+        (*conversion_notes(plan, request.policy.to, rewritten), *told, *notes),
+        graph,
+    )
 
 
 def _unknowns(bundle: BundleReader, plan: Plan, policy: CastPolicy) -> list[str]:

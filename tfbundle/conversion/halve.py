@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from tfbundle.bundle.locate import PathLike
+from dataclasses import replace
+
+from tfbundle.bundle.locate import PathLike, is_frozen_graph, is_saved_model
+from tfbundle.bundle.opening import open_bundle
+from tfbundle.bundle.reader import BundleReader
+from tfbundle.bundle.target import target_prefix
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.choosing.naming import Naming
 from tfbundle.choosing.select import Selection
-from tfbundle.conversion.cast import cast
+from tfbundle.conversion.cast import cast_bundle
+from tfbundle.conversion.request import Request
+from tfbundle.format.naming import META_SUFFIX
 from tfbundle.reporting.report import CastReport
+from tfbundle.storage.anywhere import Anywhere
+from tfbundle.storage.base import Storage
 from tfbundle.streaming.layout import Layout
 from tfbundle.streaming.run import RunOptions
 
@@ -23,22 +32,29 @@ def halve(
     layout: Layout = Layout(),
     options: RunOptions = RunOptions(),
 ) -> CastReport:
-    """Write a copy of a checkpoint in which float32 tensors are float16.
+    """Write a copy of a checkpoint in which float32 tensors are float16, with the graph that goes with it.
+
+    A SavedModel becomes a SavedModel; beside a checkpoint, its ``.meta`` file is rewritten; the constants of a frozen
+    graph are stored as float16. Weights are float16 on
+    disk only: what restores them casts them, variables and arithmetic stay float32, and callers change nothing. Where
+    names change, or ``like`` settles the dtypes, another graph is meant, and the checkpoint is converted alone.
 
     Reads and writes in windows of 1 MiB, whatever the size of a tensor. The checksum of every tensor that is copied
     or cast is verified. Payloads and checksums of tensors that are not cast stay byte-identical.
 
     Args:
-        source: a prefix, any file of the bundle, a directory with a ``checkpoint`` file, or a SavedModel directory.
-        target: a prefix, or a directory in which the bundle takes the source's name.
+        source: a prefix, any file of the bundle, a directory with a ``checkpoint`` file, a SavedModel directory, or the
+            ``.pb`` file of a frozen graph.
+        target: a prefix, or a directory in which the bundle takes the source's name; for a SavedModel, the directory
+            that becomes its copy; for a frozen graph, the new file, or a directory.
         selection: which tensors to cast, keep and drop.
         naming: what tensors are called in the target.
         policy: what to do with values beyond 65504.
-        layout: whether slices are joined, and how many shards there are.
+        layout: whether slices are joined, how many shards there are, and whether the graph is converted, too.
         options: workers, overwriting, dry run, progress.
 
     Returns:
-        What was done to each tensor, and what the cast did to its numbers.
+        What was done to each tensor and to the graph, and what the cast did to the numbers.
 
     Raises:
         BundleNotFoundError: no source, or one of its shards is missing.
@@ -61,4 +77,35 @@ def halve(
     """
     if policy.to != "float16":
         raise ValueError(f"halve casts to float16; for {policy.to}, use cast")
-    return cast(source, target, policy=policy, selection=selection, naming=naming, layout=layout, options=options)
+    request = Request(policy, selection, naming, layout)
+    storage = Anywhere()
+    text = storage.admit(target)
+    storage.check_writable(text)
+    if selection.strip_training and (layout.graph == "leave" or not naming.changes_nothing):
+        raise ValueError("--strip-training converts the graph, too; leave out --graph leave and new names")
+    with_graph = layout.graph == "rewrite" and not selection.like and naming.changes_nothing
+    if with_graph and is_saved_model(storage.admit(source), storage):
+        from tfbundle.conversion.saved_model import halve_saved_model
+
+        return halve_saved_model(storage.admit(source), text, request, options, storage)
+    if layout.graph == "rewrite" and is_frozen_graph(storage.admit(source), storage):
+        from tfbundle.conversion.frozen import halve_frozen
+
+        return halve_frozen(storage.admit(source), text, request, options, storage)
+    with open_bundle(source, storage=storage) as bundle:
+        if with_graph:
+            request = _add_graph(request, bundle, storage)
+        return cast_bundle(bundle, target_prefix(text, bundle.prefix, storage), request, options)
+
+
+def _add_graph(request: Request, bundle: BundleReader, storage: Storage) -> Request:
+    """Return the request with the graph beside a bundle, if there is one; then slices stay as the graph has them."""
+    path = bundle.prefix + META_SUFFIX
+    if not storage.exists(path):
+        if request.selection.strip_training:
+            raise ValueError(f"--strip-training needs the graph of the checkpoint, and {path} is not there")
+        return request
+    from tfbundle.conversion.companion import Companion
+
+    graph = Companion("meta", path, storage, request.selection)
+    return request._replace(graph=graph, layout=replace(request.layout, slices="keep"))

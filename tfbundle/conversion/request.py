@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from tfbundle.streaming.layout import Layout
 from tfbundle.streaming.plan import Edits, Plan
 from tfbundle.streaming.planning import plan_conversion
 
+if TYPE_CHECKING:
+    from tfbundle.conversion.companion import Companion
+
 
 class Request(NamedTuple):
     """What was asked for.
@@ -29,12 +32,14 @@ class Request(NamedTuple):
         selection: which tensors.
         naming: what they are called in the target.
         layout: slices and shards of the target.
+        graph: the graph that is converted with the checkpoint; None for the checkpoint alone.
     """
 
     policy: CastPolicy
     selection: Selection
     naming: Naming
     layout: Layout
+    graph: Companion | None = None
 
     def plan(self, bundle: BundleReader, decisions: Decisions | None = None) -> Plan:
         """Return the plan for a bundle.
@@ -49,7 +54,10 @@ class Request(NamedTuple):
             ValueError: a pattern matches nothing, or new names collide.
         """
         names = read_names(bundle)
-        decisions, edits = plan_edits(bundle, names, self.naming, decisions or self.decide(bundle, names))
+        decisions = decisions or self.decide(bundle, names)
+        if self.graph is not None:
+            decisions = self.graph.limit(bundle, names, decisions)
+        decisions, edits = plan_edits(bundle, names, self.naming, decisions)
         return _plan(bundle, decisions, self.layout, edits)
 
     def plan_survey(self, bundle: BundleReader, decisions: Decisions) -> Plan:

@@ -214,8 +214,8 @@ def _export(bundle: BundleReader, place: Target, request: Request, options: RunO
         target_nbytes,
         TensorReports(plan, stats),
         tuple(notes),
-        place.form,
-        tuple(frame.paths),
+        form=place.form,
+        files=tuple(frame.paths),
     )
 
 

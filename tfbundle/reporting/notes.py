@@ -12,6 +12,10 @@ from tfbundle.format.naming import OBJECT_GRAPH_KEY, key_to_name
 from tfbundle.streaming.plan import Plan
 
 _RESTORE_NOTE = "TensorFlow never casts on restore: variables that read the {0} tensors must be {0} themselves"
+_GRAPH_NOTE = (
+    "{1} restores the {0} tensors and casts them: its variables stay float32; another graph restores them into "
+    "variables that are {0} themselves"
+)
 _JOINED_NOTE = (
     "{1} joined: a {0} graph without partitions restores {2}; TensorFlow cannot cut {0} "
     "slices out of {2}, so for a graph with the same partitions use --slices keep"
@@ -34,18 +38,19 @@ _NARROW = ("float16", "bfloat16")
 _MOST_NAMES = 5
 
 
-def conversion_notes(plan: Plan, to: str) -> list[str]:
+def conversion_notes(plan: Plan, to: str, graph: str = "") -> list[str]:
     """Return what the user should know about the decisions that were taken.
 
     Args:
         plan: that follows from them.
         to: name of the dtype to which tensors are cast unless a rule says otherwise.
+        graph: path of the graph that was rewritten for what is stored now; empty where there is none.
     """
     is_cast, decisions = plan.is_cast, plan.decisions
     notes = []
     if decisions.are("cast").any():
         targets = _name_dtypes(decisions.dtypes[decisions.are("cast")])
-        notes.append(_RESTORE_NOTE.format(targets))
+        notes.append(_GRAPH_NOTE.format(targets, graph) if graph else _RESTORE_NOTE.format(targets))
         if plan.joined:
             joined = _count(len(plan.joined), "partitioned tensor was", "partitioned tensors were")
             notes.append(_JOINED_NOTE.format(_name_targets(plan, sorted(plan.joined)), *joined))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,11 @@ from tfbundle.casting.stats import CastStats, StatsTable
 from tfbundle.choosing.decisions import OPTIMIZER_STATE, Action
 from tfbundle.format.dtypes import dtype_name
 from tfbundle.format.naming import key_to_name
+from tfbundle.reporting.graph_report import GraphReport
 from tfbundle.streaming.plan import Plan
+
+if TYPE_CHECKING:
+    from tfbundle.reporting.listed import ListedReports
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,7 @@ class CastReport:
         target_nbytes: bytes of payload in the target.
         tensors: one report each, in key order, made when it is looked at.
         notes: what the user should know beyond the numbers.
+        graph: what became of the graph that goes with it; None where there is none, or it was left alone.
     """
 
     source: str
@@ -194,8 +199,9 @@ class CastReport:
     dry_run: bool
     source_nbytes: int
     target_nbytes: int
-    tensors: TensorReports
+    tensors: TensorReports | ListedReports
     notes: tuple[str, ...] = ()
+    graph: GraphReport | None = None
 
     def select(self, action: Action) -> list[TensorReport]:
         """Return the reports of the tensors that were treated this way."""
@@ -226,6 +232,7 @@ class CastReport:
             "totals": asdict(self.totals),
             "tensors": [asdict(tensor) for tensor in self.tensors],
             "notes": list(self.notes),
+            "graph": asdict(self.graph) if self.graph else None,
         }
 
     def write_page(self, path: str) -> None:

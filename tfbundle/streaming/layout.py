@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Slices = Literal["join", "keep", "plain"]
+GraphChoice = Literal["rewrite", "leave"]
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12} | {
     "KIB": 1 << 10,
@@ -33,9 +34,11 @@ class Layout:
         shards: number of data files; None for as many as the source has.
         max_shard_nbytes: begin another data file where this size would be exceeded; a tensor is never split, so that
             a larger one gets a file of its own. None for no limit.
+        graph: ``"rewrite"`` lets ``halve`` convert the graph that goes with a checkpoint, and keeps slices as the graph
+            has them; ``"leave"`` converts the checkpoint alone, for a graph whose variables are float16.
 
     Raises:
-        ValueError: no such choice for ``slices``, a number below 1, or both kinds of sharding at once.
+        ValueError: no such choice for ``slices`` or ``graph``, a number below 1, or both kinds of sharding at once.
 
     Example:
         >>> Layout(shards=4).shards
@@ -45,10 +48,13 @@ class Layout:
     slices: Slices = "join"
     shards: int | None = None
     max_shard_nbytes: int | None = None
+    graph: GraphChoice = "rewrite"
 
     def __post_init__(self) -> None:
         if self.slices not in get_args(Slices):
             raise ValueError(f"slices is {self.slices!r}, expected one of {get_args(Slices)}")
+        if self.graph not in get_args(GraphChoice):
+            raise ValueError(f"graph is {self.graph!r}, expected one of {get_args(GraphChoice)}")
         if self.shards is not None and self.max_shard_nbytes is not None:
             raise ValueError("a number of shards and a largest shard size cannot both be given")
         for number in (self.shards, self.max_shard_nbytes):

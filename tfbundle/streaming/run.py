@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tfbundle.bundle.publish import publish_bundle, stage_shards
@@ -71,6 +72,7 @@ def carry_out(
     *,
     on_overflow: OnOverflow,
     options: RunOptions,
+    beside: Mapping[str, bytes] = MappingProxyType({}),
 ) -> StatsTable:
     """Run a plan and publish its result.
 
@@ -81,6 +83,7 @@ def carry_out(
         storage: where both are.
         on_overflow: what to do with values that do not fit.
         options: workers, overwriting, progress.
+        beside: contents of further files that are published together with the result, by their paths.
 
     Returns:
         What the cast did to each tensor, in the order of the plan's decisions.
@@ -93,6 +96,10 @@ def carry_out(
         context = StepContext(storage, _paths(sources), targets, Treatment(on_overflow, options.measure))
         ledger = _run(context, plan, sources, options)
         ledger.check_overflow(on_overflow)
+        for path, contents in beside.items():
+            file = stage.create(path)
+            file.write_at(0, contents)
+            file.close()
         publish_bundle(stage, storage, prefix, plan.header, ledger.iter_index_rows(), options.if_exists)
     return ledger.stats
 

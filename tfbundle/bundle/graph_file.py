@@ -1,0 +1,41 @@
+"""Files that hold a graph: ``.meta``, ``saved_model.pb``, frozen ``.pb``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tfbundle.bundle.locate import check_not_pointer
+from tfbundle.errors import FormatError, UnsupportedError
+from tfbundle.format.meta_graph import MAX_GRAPH_NBYTES
+from tfbundle.storage.base import Storage
+
+
+def read_graph_file(path: str, storage: Storage) -> bytes:
+    """Return what a file holds that is no larger than a graph can be.
+
+    Raises:
+        BundleNotFoundError: there is none.
+        FormatError: a Git LFS pointer, or too large.
+    """
+    file = storage.open(path)
+    try:
+        check_not_pointer(file)
+        if file.nbytes > MAX_GRAPH_NBYTES:
+            raise FormatError(f"{file.nbytes} bytes are too many for a graph, expected at most {MAX_GRAPH_NBYTES}")
+        contents = file.read(0, file.nbytes)
+        file.check_unchanged()
+        return contents
+    finally:
+        file.close()
+
+
+@contextmanager
+def blaming(path: str) -> Iterator[None]:
+    """Add the path of a graph to errors that do not say where they come from."""
+    try:
+        yield
+    except FormatError as error:
+        raise error.add_path(path) from error
+    except UnsupportedError as error:
+        raise UnsupportedError(error.reason, error.path or path) from error

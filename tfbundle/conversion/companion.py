@@ -1,0 +1,226 @@
+"""The graph that is converted with a checkpoint: it restores float16 then, and its variables stay float32."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfbundle.bundle.graph_file import blaming, read_graph_file
+from tfbundle.bundle.reader import BundleReader
+from tfbundle.choosing.decisions import STRIPPED, Decision, Decisions
+from tfbundle.choosing.names import TensorNames
+from tfbundle.choosing.optimizer import find_optimizer_state
+from tfbundle.choosing.select import Selection
+from tfbundle.errors import FormatError, UnsupportedError
+from tfbundle.format.dtypes import named_data_type
+from tfbundle.format.meta_graph import MAX_GRAPH_NBYTES
+from tfbundle.format.naming import key_to_name
+from tfbundle.format.readable import plural
+from tfbundle.format.slices import parse_shape_and_slice, resolve_slice
+from tfbundle.graph.models import Model, Rewritten, settle
+from tfbundle.graph.strip import output_nodes, strip_training
+from tfbundle.pb import parse_message
+from tfbundle.reporting.graph_report import GraphReport, Kind
+from tfbundle.storage.base import Storage
+from tfbundle.streaming.plan import Plan
+
+_ADVICE = "--graph leave converts the checkpoint alone"
+_MOST_NAMES = 5
+_STATE_NOTE = "{} of optimizer state become float16, small moments zero: training that goes on from them goes wrong"
+_MESSAGES = {"SavedModel": "SavedModel", "meta": "MetaGraphDef"}
+
+
+class _Result(NamedTuple):
+    contents: bytes
+    done: Rewritten
+
+
+class Companion:
+    """A graph, and what becomes of it.
+
+    Args:
+        kind: what file it is.
+        path: where.
+        storage: likewise.
+        selection: whether training is taken out of it, and for which outputs.
+
+    Raises:
+        BundleNotFoundError: there is no such file.
+        FormatError: it is damaged.
+    """
+
+    def __init__(self, kind: Kind, path: str, storage: Storage, selection: Selection = Selection()) -> None:
+        self._selection = selection
+        self._needed: set[str] | None = None  # names of the tensors that are left where training is taken out
+        self._num_stripped = 0
+        self._num_state = 0  # how many tensors of optimizer state are cast
+        self._dropped: set[str] = set()  # names of the tensors that are no longer restored, for no other reason
+        self.kind = kind
+        self.path = path
+        with _advising(path):
+            self._contents = read_graph_file(path, storage)
+            self._message = parse_message(_MESSAGES[kind], self._contents)
+            if kind == "SavedModel" and not self._message.meta_graphs:
+                raise FormatError("not a SavedModel: no graph in it")
+        self._models: list[Model] = []
+        self._result: _Result | None = None
+
+    @property
+    def _graphs(self) -> list[Any]:
+        return list(self._message.meta_graphs) if self.kind == "SavedModel" else [self._message]
+
+    def limit(self, bundle: BundleReader, names: TensorNames, decisions: Decisions) -> Decisions:
+        """Return the decisions with those tensors kept that the graph cannot restore as float16.
+
+        Raises:
+            FormatError, UnsupportedError: as ``Model``.
+            ValueError: a tensor would become anything but float16.
+        """
+        is_cast = decisions.are("cast")
+        if (decisions.dtypes[is_cast] != named_data_type("float16").number).any():
+            raise ValueError("beside its graph, a checkpoint becomes float16 only; --graph leave converts it alone")
+        with _advising(self.path):
+            self._models = self._models or [Model(graph, names.graph) for graph in self._graphs]
+            decisions = self._strip(names, decisions)
+            is_cast = decisions.are("cast")
+            places = {name: at for at, name in enumerate(names) if is_cast[at]}
+            reasons = settle(self._models, places.keys(), _Parts(bundle).has_part)
+        kept: dict[Decision, list[int]] = {}
+        for name, reason in reasons.items():
+            kept.setdefault(Decision("keep", reason), []).append(places[name])
+        state = find_optimizer_state(names, names.graph) if self._selection.optimizer == "cast" else ()
+        self._num_state = sum(name in places and name not in reasons for name in state)
+        return decisions.replaced(kept)
+
+    def _strip(self, names: TensorNames, decisions: Decisions) -> Decisions:
+        """Take training out of the graphs, if that is asked for; return the decisions without what it needed."""
+        if not self._selection.strip_training:
+            return decisions
+        if self._needed is None:
+            self._needed = self._strip_graphs()
+        useless = [at for at, name in enumerate(names) if name not in self._needed]
+        return decisions.replaced({Decision("drop", STRIPPED): useless})
+
+    def _strip_graphs(self) -> set[str]:
+        outputs = self._selection.outputs
+        found = [(model, nodes) for model in self._models if (nodes := output_nodes(model, outputs))]
+        if not found:
+            missing = f"no graph with all of {', '.join(outputs)}" if outputs else "no signature names any"
+            raise ValueError(f"{self.path}: --strip-training needs --outputs, names of nodes: {missing}")
+        needed: set[str] = set()
+        for model, nodes in found:
+            names, num_removed = strip_training(model, nodes)
+            needed |= names
+            self._num_stripped += num_removed
+        self._leave_out([model for model in self._models if model not in [kept for kept, _ in found]])
+        return needed
+
+    def _leave_out(self, models: list[Model]) -> None:
+        """Leave out graphs of a SavedModel that lack the outputs."""
+        for at in reversed([at for at, model in enumerate(self._models) if model in models]):
+            del self._message.meta_graphs[at]
+            del self._models[at]
+
+    def rewrite(self, plan: Plan) -> bytes:
+        """Return the graph for what a plan makes of the checkpoint; where nothing is cast or dropped, as it was.
+
+        Raises:
+            UnsupportedError: it cannot be made.
+        """
+        if self._result is None:
+            with _advising(self.path):
+                self._result = self._rewrite(_names(plan, "cast"), _names(plan, "drop"))
+        return self._result.contents
+
+    def _rewrite(self, cast: Collection[str], dropped: Collection[str]) -> _Result:
+        if not self._selection.strip_training:
+            self._dropped = {name for model in self._models for name in model.names if name in dropped}
+        steps = [step for model in self._models for step in (model.reduce(dropped), model.convert(cast))]
+        done = Rewritten(*map(sum, zip(*steps, strict=True)))
+        done = done._replace(num_removed=done.num_removed + self._num_stripped)
+        if done == Rewritten():
+            return _Result(self._contents, done)
+        if self._message.ByteSize() > MAX_GRAPH_NBYTES:
+            raise UnsupportedError(f"the graph would take more than {MAX_GRAPH_NBYTES} bytes")
+        return _Result(self._message.SerializeToString(deterministic=True), done)
+
+    @property
+    def contents(self) -> bytes:
+        """The graph as it is to be written."""
+        return self._result.contents if self._result else self._contents
+
+    def notes(self, saved_nbytes: int) -> list[str]:
+        """Return what the user should know.
+
+        Args:
+            saved_nbytes: how much smaller the checkpoint becomes.
+        """
+        found = self.report("")
+        notes = []
+        if self._num_state:
+            notes.append(_STATE_NOTE.format(plural(self._num_state, "tensor")))
+        if names := sorted(self._dropped):
+            them = "it" if len(names) == 1 else "them"
+            such = ", ".join(names[:_MOST_NAMES]) + (" and others" if len(names) > _MOST_NAMES else "")
+            notes.append(f"the graph no longer restores {plural(len(names), 'tensor')}; initialize {them}: {such}")
+        return [*notes, *filter(None, [found.growth_note(saved_nbytes)])]
+
+    def report(self, target: str) -> GraphReport:
+        """Return what became of the graph.
+
+        Args:
+            target: path of the new one.
+        """
+        contents, done = self._result or _Result(self._contents, Rewritten())
+        return GraphReport(
+            self.kind,
+            self.path,
+            target,
+            len(self._contents),
+            len(contents),
+            done.num_casts,
+            done.num_functions,
+            done.num_removed,
+        )
+
+
+@contextmanager
+def _advising(path: str) -> Iterator[None]:
+    """Add the path of the graph to errors, and what can be done without it."""
+    with blaming(path):
+        try:
+            yield
+        except FormatError as error:
+            raise FormatError(f"{error.reason}; {_ADVICE}", error.path, error.part) from error
+        except UnsupportedError as error:
+            raise UnsupportedError(f"{error.reason}; {_ADVICE}", error.path) from error
+
+
+def _names(plan: Plan, action: Any) -> set[str]:
+    rows = plan.tensor_rows[np.flatnonzero(plan.decisions.are(action))].tolist()
+    return {key_to_name(plan.index.keys_in_order[row]) for row in rows}
+
+
+class _Parts:
+    """The parts in which a bundle stores its tensors."""
+
+    def __init__(self, bundle: BundleReader) -> None:
+        self._bundle = bundle
+
+    @cached_property
+    def _boxes(self) -> dict[str, set[Any]]:
+        return {}
+
+    def has_part(self, name: str, text: str) -> bool:
+        """Tell whether a tensor is stored as the part that a graph asks for; empty text is for the whole of it."""
+        entry = self._bundle.entry(name)
+        if not text or not entry.slices:
+            return not text and not entry.slices
+        shape, extents = parse_shape_and_slice(text)
+        if name not in self._boxes:
+            self._boxes[name] = {resolve_slice(each, entry.shape) for each in entry.slices}
+        return shape == entry.shape and resolve_slice(extents, shape) in self._boxes[name]

@@ -1,0 +1,250 @@
+"""Halving a frozen graph: its constants are float16 in the file and float32 for all that reads them."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfbundle.bundle.graph_file import blaming, read_graph_file
+from tfbundle.bundle.target import IfExists
+from tfbundle.casting.half import HalfCaster
+from tfbundle.casting.policy import CastPolicy
+from tfbundle.casting.stats import CastStats, StatsTable
+from tfbundle.choosing.deciding import decide
+from tfbundle.choosing.decisions import OVERFLOW, Decision
+from tfbundle.conversion.request import Request
+from tfbundle.errors import BundleExistsError, CastError, FormatError, UnsupportedError
+from tfbundle.format.dtypes import named_data_type
+from tfbundle.format.readable import format_nbytes
+from tfbundle.graph.bodies import Graph
+from tfbundle.graph.check import check_graph
+from tfbundle.graph.constants import Constant, find_constants, insert_casts, iter_encoded
+from tfbundle.pb import parse_message
+from tfbundle.reporting.graph_report import GraphReport
+from tfbundle.reporting.listed import ListedReports
+from tfbundle.reporting.report import CastReport, TensorReport
+from tfbundle.storage import paths
+from tfbundle.storage.base import Storage, staging
+from tfbundle.storage.buffers import WINDOW_NBYTES
+from tfbundle.streaming.run import RunOptions
+
+SMALL = "fewer than 64 values"
+SUBNORMAL = "more than 1 % would be subnormal or zero"
+FLOAT16, FLOAT32 = named_data_type("float16"), named_data_type("float32")
+_FEW = 64
+_MOST_SUBNORMAL = 0.01
+_RULE = "--rule "
+_UNMEASURED = "errors of constants are not measured, only counts"
+_REMEDY = "--on-overflow inf, clamp or keep would allow it"
+
+
+class _Constant(NamedTuple):
+    """A constant, what becomes of it, and what the cast does to its numbers."""
+
+    constant: Constant
+    decision: Decision
+    stats: CastStats | None
+
+
+def halve_frozen(source: str, target: str, request: Request, options: RunOptions, storage: Storage) -> CastReport:
+    """Write a copy of a frozen graph whose constants are stored as float16, each behind a Cast of the same name.
+
+    Constants of fewer than 64 values stay as they are, and so do those of which float16 would lose more than every
+    hundredth number, unless a rule names them. The graph is held in memory.
+
+    Args:
+        source: a ``.pb`` file with a GraphDef.
+        target: the file that is written, or a directory.
+        request: which constants, by the names of their nodes, in functions after ``function/``; without new names.
+        options: overwriting, dry run.
+        storage: where both are.
+
+    Raises:
+        BundleExistsError: the target is there already, or is the source.
+        FormatError: the graph is damaged.
+        CastError: values overflow and the policy does not allow it.
+        UnsupportedError: the file holds no graph.
+        ValueError: what is asked for makes no sense for constants, or a pattern matches none.
+    """
+    _check_request(request)
+    path = target
+    if paths.ends_as_directory(target) or storage.is_directory(target):
+        path = paths.join(target, paths.basename(source))
+    _check_place(source, path, options.if_exists, storage)
+    with blaming(source):
+        nbytes, message = _read(source, storage)
+        if not len(message.node):
+            raise UnsupportedError("no graph: a .pb file that is converted holds a frozen GraphDef")
+        graph = Graph(message)
+        check_graph(graph)
+        constants, stats = _decide(find_constants(graph), request)
+        chosen = [each.constant for each in constants if each.decision.action == "cast"]
+        casts = insert_casts(chosen)
+        if chosen:
+            check_graph(Graph(message))
+    new_nbytes = message.ByteSize() if chosen else nbytes
+    if not options.dry_run:
+        pieces = iter_encoded(message, casts) if chosen else [read_graph_file(source, storage)]
+        _write(path, pieces, new_nbytes, storage)
+    report = GraphReport("frozen", source, path, nbytes, new_nbytes, len(chosen))
+    return _report(source, path, constants, stats, report, options)
+
+
+def _read(source: str, storage: Storage) -> tuple[int, Any]:
+    """Return the size of a file, and the GraphDef in it, which alone stays in memory."""
+    contents = read_graph_file(source, storage)
+    return len(contents), parse_message("GraphDef", contents)
+
+
+def _check_request(request: Request) -> None:
+    selection = request.selection
+    if (
+        not request.naming.changes_nothing
+        or selection.drop
+        or selection.select
+        or selection.like
+        or selection.strip_training
+    ):
+        raise ValueError("constants of a frozen graph keep their names, and none can be left out")
+    if any(dtype not in ("float16", "float32") for _, dtype in request.policy.rules):
+        raise ValueError("constants of a frozen graph become float16, or stay float32")
+
+
+def _check_place(source: str, path: str, if_exists: IfExists, storage: Storage) -> None:
+    if storage.is_same(source, path):
+        raise BundleExistsError(f"the target is the source {source}; choose another one", path)
+    if storage.is_directory(path):
+        raise BundleExistsError("exists already, and is a directory", path)
+    if if_exists == "error" and storage.exists(path):
+        raise BundleExistsError("exists already; --force (if_exists='replace') would replace it", path)
+
+
+def _decide(constants: list[Constant], request: Request) -> tuple[list[_Constant], StatsTable]:
+    """Decide about every constant, by its name and by what the cast does to its numbers, and cast it.
+
+    Raises:
+        CastError: values overflow and the policy does not allow it.
+    """
+    names = [constant.name for constant in constants]
+    if len(set(names)) < len(names):
+        raise FormatError("two constants have the same name")
+    dtypes = np.full(len(constants), FLOAT32.number, np.uint8)
+    decisions = decide(names, dtypes, request.selection, request.policy, ()) if constants else []
+    table, found = StatsTable(len(constants)), []
+    for at, (constant, decision) in enumerate(zip(constants, decisions, strict=True)):
+        judged, stats = _treat(constant, decision, request.policy)
+        if stats is not None:
+            table.add(at, stats)
+        found.append(_Constant(constant, judged, None if stats is None else stats[0]))
+    _check_overflow(found, table, request.policy)
+    return found, table
+
+
+def _treat(constant: Constant, decision: Decision, policy: CastPolicy) -> tuple[Decision, StatsTable | None]:
+    """Cast a constant if it should be, and if its numbers bear it; return what became of it."""
+    is_asked_for = decision.reason.startswith(_RULE)
+    if decision.action != "cast":
+        return decision, None
+    if constant.num_elements < _FEW and not is_asked_for:
+        return Decision("keep", SMALL), None
+    values = constant.values()
+    halves = np.empty(len(values), np.uint16)
+    stats = HalfCaster(policy.on_overflow).cast(values.view(np.uint32), halves)
+    judged = _judge(stats[0], decision, policy, is_asked_for=is_asked_for)
+    if judged.action != "cast":
+        return judged, None
+    constant.store(halves)
+    return judged, stats
+
+
+def _judge(stats: CastStats, decision: Decision, policy: CastPolicy, *, is_asked_for: bool) -> Decision:
+    if stats.overflow and policy.on_overflow == "keep":
+        return Decision("keep", OVERFLOW)
+    if stats.underflow + stats.subnormal > _MOST_SUBNORMAL * stats.elements and not is_asked_for:
+        return Decision("keep", SUBNORMAL)
+    return decision
+
+
+def _check_overflow(constants: list[_Constant], table: StatsTable, policy: CastPolicy) -> None:
+    found = np.flatnonzero(table.overflow)
+    if policy.on_overflow != "error" or not len(found):
+        return
+    worst, *others = found[np.argsort(-table.largest[found], kind="stable")].tolist()
+    names = tuple(constants[other].constant.name for other in others)
+    count, largest = int(table.overflow[worst]), float(table.largest[worst])
+    raise CastError(constants[worst].constant.name, count, largest, _REMEDY, names)
+
+
+def _write(path: str, pieces: Iterable[bytes], nbytes: int, storage: Storage) -> None:
+    free = storage.free_nbytes(paths.dirname(path))
+    if free is not None and nbytes > free:
+        needed = f"{format_nbytes(nbytes)} needed, {format_nbytes(free)} free"
+        raise OSError(errno.ENOSPC, f"No space left on device: {needed}", path)
+    with staging(storage, replace=True) as stage:
+        file, end = stage.create(path), 0
+        for piece in batched_bytes(pieces):
+            file.write_at(end, piece)
+            end += len(piece)
+        stage.publish_over(path)
+
+
+def batched_bytes(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes in pieces of some size, so that few are written.
+
+    Example:
+        >>> list(batched_bytes([b"a", b"b"]))
+        [b'ab']
+    """
+    waiting, nbytes = [], 0
+    for piece in pieces:
+        waiting.append(piece)
+        nbytes += len(piece)
+        if nbytes >= WINDOW_NBYTES:
+            yield b"".join(waiting)
+            waiting, nbytes = [], 0
+    if waiting:
+        yield b"".join(waiting)
+
+
+def _report(
+    source: str,
+    path: str,
+    constants: list[_Constant],
+    stats: StatsTable,
+    graph: GraphReport,
+    options: RunOptions,
+) -> CastReport:
+    reports = [_report_one(each) for each in constants]
+    return CastReport(
+        source,
+        path,
+        options.dry_run,
+        sum(report.source_nbytes for report in reports),
+        sum(report.target_nbytes for report in reports),
+        ListedReports(reports, stats),
+        (_UNMEASURED,) if options.measure else (),
+        graph,
+    )
+
+
+def _report_one(found: _Constant) -> TensorReport:
+    constant, decision, stats = found
+    is_cast = decision.action == "cast"
+    dtype = FLOAT16 if is_cast else FLOAT32
+    nbytes = constant.nbytes // 2 if is_cast else constant.nbytes
+    name = constant.name
+    return TensorReport(
+        name,
+        name,
+        decision.action,
+        decision.reason,
+        constant.shape,
+        FLOAT32.name,
+        dtype.name,
+        constant.nbytes,
+        nbytes,
+        stats=stats,
+    )

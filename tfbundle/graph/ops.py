@@ -1,0 +1,65 @@
+"""The signatures of ops: TensorFlow's, from a table of our own, and those that a model brings along.
+
+``ops.binpb.zlib`` is made by ``python -m tests.make_op_table``. A model lists the ops it uses without those that only
+occur within functions; so its list serves for ops that the table lacks.
+
+Source: TensorFlow ``core/framework/op_def.proto``; ``python/saved_model/save.py`` for ``stripped_op_list``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from tfbundle.errors import FormatError
+from tfbundle.pb import parse_message
+
+_TABLE = "ops.binpb.zlib"
+
+
+@cache
+def known_ops() -> Mapping[str, Any]:
+    """Return the OpDefs of TensorFlow by name; loaded when first needed.
+
+    Only what tells types is there: neither names of inputs, nor other attributes.
+
+    Example:
+        >>> known_ops()["MaxPool"].attr[0].default_value.type  # float32
+        1
+    """
+    import pkgutil
+    import zlib
+
+    data = pkgutil.get_data(__name__, _TABLE)
+    table = parse_message("OpList", zlib.decompress(data or b""))
+    return MappingProxyType({op.name: op for op in table.op})
+
+
+class OpTable:
+    """The signatures that hold for one model.
+
+    Args:
+        own: OpDefs that the model brings along.
+        functions: FunctionDefs of the model; a node may have a function as its op.
+
+    Raises:
+        FormatError: two functions have the same name.
+
+    Example:
+        >>> OpTable().find("Cast").output_arg[0].name
+        'y'
+    """
+
+    def __init__(self, own: Iterable[Any] = (), functions: Iterable[Any] = ()) -> None:
+        self._own = {op.name: op for op in own}
+        self._functions: dict[str, Any] = {}
+        for function in functions:
+            name = function.signature.name
+            if self._functions.setdefault(name, function.signature) is not function.signature:
+                raise FormatError("two functions have this name", "", f"function {name!r}")
+
+    def find(self, name: str) -> Any:
+        """Return the OpDef of an op; None if nobody knows it."""
+        return self._functions.get(name) or known_ops().get(name) or self._own.get(name)

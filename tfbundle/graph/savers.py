@@ -1,0 +1,228 @@
+"""The nodes that restore tensors from a checkpoint and save them, and the keys that each names.
+
+A saver of TF1 stands in the main graph, perhaps several of them, perhaps one for each device; that of TF2 within
+functions. Names are constants, of the same body or passed to the function. What restores from another file, whose name
+is a constant, is no part of a saver.
+
+Source: TensorFlow ``core/ops/io_ops.cc``, ``python/training/saver.py``, ``python/checkpoint/functional_saver.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from tfbundle.errors import FormatError, UnsupportedError
+from tfbundle.format.dtypes import STRING
+from tfbundle.format.graph import attribute, string_constant
+from tfbundle.format.naming import key_to_name
+from tfbundle.graph.bodies import Body, Graph, Origin
+
+_MOST_HOPS = 32
+_DEFAULT_FILENAME = b"model"
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+
+
+class _Kind(NamedTuple):
+    """How an op of a saver says what it reads or writes.
+
+    Attributes:
+        types: attribute with the dtypes: a list, or one.
+        names: which input has the names.
+        parts: which input says what part of a tensor is meant; None for the whole.
+        restores: whether it restores.
+    """
+
+    types: str
+    names: int
+    parts: int | None
+    restores: bool
+
+
+_KINDS = {
+    "RestoreV2": _Kind("dtypes", 1, 2, True),
+    "RestoreSlice": _Kind("dt", 1, 2, True),
+    "Restore": _Kind("dt", 1, None, True),
+    "SaveV2": _Kind("dtypes", 1, 2, False),
+    "SaveSlices": _Kind("T", 1, 2, False),
+    "Save": _Kind("T", 1, None, False),
+}
+_SINGLE = ("RestoreSlice", "Restore")
+
+
+class Tensor(NamedTuple):
+    """One tensor that a node restores or saves.
+
+    Attributes:
+        names: what it may be called, one name for each call of the function.
+        parts: which part of it is meant, likewise, as text; empty for the whole.
+        dtype: by number.
+    """
+
+    names: tuple[str, ...]
+    parts: tuple[str, ...]
+    dtype: int
+
+
+class SaverNode(NamedTuple):
+    """A node that restores or saves.
+
+    Attributes:
+        body: where it stands.
+        node: a NodeDef.
+        restores: whether it restores.
+        tensors: what it restores or saves.
+    """
+
+    body: Body
+    node: Any
+    restores: bool
+    tensors: tuple[Tensor, ...]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Name of the function, and of the node."""
+        return self.body.name, self.node.name
+
+    def set_dtype(self, number: int, dtype: int) -> None:
+        """Let one tensor have another dtype."""
+        value = self.node.attr[_KINDS[self.node.op].types]
+        if self.node.op in _SINGLE:
+            value.type = dtype
+        else:
+            value.list.type[number] = dtype
+        self.body.forget_types(self.node)
+
+
+def find_savers(graph: Graph, filename: str = "") -> list[SaverNode]:
+    """Return the nodes that restore and save tensors.
+
+    Args:
+        graph: where to look.
+        filename: the node that has the name of the checkpoint, as far as it is known.
+
+    Raises:
+        FormatError: one does not say what it restores, or says it of another number of tensors.
+        UnsupportedError: names that are no constants.
+    """
+    finder = _Finder(graph, filename)
+    return [
+        finder.describe(body, node)
+        for body in graph
+        for node in body.nodes
+        if node.op in _KINDS and finder.is_of_saver(body, node)
+    ]
+
+
+class Sources:
+    """Where values come from, by way of Identity and of the arguments of functions.
+
+    Args:
+        graph: in which they are.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._callers: dict[str, list[tuple[Body, Any]]] | None = None
+
+    def find(self, body: Body, start: Origin) -> Iterator[tuple[Body, Origin]]:
+        """Yield where a value comes from: many places, where a function is called more than once."""
+        waiting, seen = [(body, start)], set()
+        while waiting:
+            where, value = waiting.pop()
+            origin = _through_identities(where, value)
+            if (where.name, origin.name) in seen:
+                continue
+            seen.add((where.name, origin.name))
+            passed = [] if origin.node is not None else list(self._passed(where, origin.name))
+            if passed:
+                waiting += passed
+            else:
+                yield where, origin
+
+    def _passed(self, body: Body, argument: str) -> Iterator[tuple[Body, Origin]]:
+        """Yield what callers pass for an argument of a function."""
+        number = body.argument_numbers[argument]
+        for caller, call in self._calls_of(body.name):
+            inputs = caller.data_inputs(call)
+            if number < len(inputs):
+                yield caller, inputs[number][1]
+
+    def _calls_of(self, function: str) -> list[tuple[Body, Any]]:
+        if self._callers is None:
+            self._callers = {}
+            for body in self._graph:
+                for node in body.nodes:
+                    if node.op in _CALLS:
+                        self._callers.setdefault(attribute(node, "f", "func").name, []).append((body, node))
+        return self._callers.get(function, [])
+
+
+class _Finder:
+    def __init__(self, graph: Graph, filename: str) -> None:
+        self._sources = Sources(graph)
+        self._filename = filename
+        self._strings: dict[tuple[str, str, int], tuple[str, ...]] = {}
+
+    def is_of_saver(self, body: Body, node: Any) -> bool:
+        """Tell whether a node reads the file that a saver is told to read."""
+        if not _KINDS[node.op].restores:
+            return True
+        origins = [origin for _, origin in self._sources.find(body, _input(body, node, 0))]
+        return not all(origin.name != self._filename and _is_other_file(origin.node) for origin in origins)
+
+    def describe(self, body: Body, node: Any) -> SaverNode:
+        """Return what a node restores or saves."""
+        kind = _KINDS[node.op]
+        if node.op in _SINGLE:
+            dtypes = [attribute(node, kind.types, "type")]
+        else:
+            dtypes = list(attribute(node, kind.types, "list").type)
+        names = self._find_strings(body, node, kind.names, len(dtypes))
+        parts = self._find_strings(body, node, kind.parts, len(dtypes)) if kind.parts else [("",) * len(dtypes)]
+        tensors = (
+            Tensor(_distinct(names, number), _distinct(parts, number), dtype) for number, dtype in enumerate(dtypes)
+        )
+        return SaverNode(body, node, kind.restores, tuple(tensors))
+
+    def _find_strings(self, body: Body, node: Any, number: int, count: int) -> list[tuple[str, ...]]:
+        """Return the constants that an input of a node may read, each a text for every tensor."""
+        found = []
+        for where, origin in self._sources.find(body, _input(body, node, number)):
+            if origin.node is None or origin.node.op != "Const":
+                raise UnsupportedError(f"{body.label(node)}: the names of its tensors are no constants")
+            place = (where.name, origin.name, count)
+            if place not in self._strings:
+                self._strings[place] = tuple(map(key_to_name, string_constant(origin.node, count)))
+            found.append(self._strings[place])
+        return found
+
+
+def _input(body: Body, node: Any, number: int) -> Origin:
+    inputs = body.data_inputs(node)
+    if number >= len(inputs):
+        raise FormatError(f"{node.op} has {len(inputs)} inputs, expected more than {number}", "", body.label(node))
+    return inputs[number][1]
+
+
+def _distinct(columns: list[tuple[str, ...]], number: int) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(each[number] for each in columns))
+
+
+def _through_identities(body: Body, origin: Origin) -> Origin:
+    for _ in range(_MOST_HOPS):
+        if origin.node is None or origin.node.op != "Identity":
+            return origin
+        inputs = body.data_inputs(origin.node)
+        if not inputs:
+            raise FormatError("Identity has no input", "", body.label(origin.node))
+        origin = inputs[0][1]
+    raise FormatError(f"its value passes through more than {_MOST_HOPS} nodes", "", body.label(origin.node))
+
+
+def _is_other_file(node: Any) -> bool:
+    """Tell whether a node is a constant with the name of a file, other than the one that savers have by default."""
+    if node is None or node.op != "Const":
+        return False
+    tensor = attribute(node, "value", "tensor")
+    return tensor.dtype == STRING.number and tensor.string_val[:1] not in ([], [_DEFAULT_FILENAME])
