@@ -26,7 +26,7 @@ from tests.support.processes import TOP, environment
 
 _PROGRESS = re.compile(r"#\d+\s+\S+\s+cov: (\d+) ft: (\d+) corp: (\d+)/")
 _EXECUTED = re.compile(r"stat::number_of_executed_units:\s+(\d+)")
-_ROUND_SECONDS = 200
+_ROUND_SECONDS = 90
 _MOST_KEPT_NBYTES = 16_000  # of one target
 
 
