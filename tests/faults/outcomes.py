@@ -47,7 +47,7 @@ class Reference:
     def is_own(self, path: str) -> bool:
         """Whether a path is one that the target's files may have."""
         rest = path.removeprefix(self.scenario.target)
-        return rest != path and (rest == ".index" or _DATA.fullmatch(rest) is not None)
+        return rest != path and (rest in self.scenario.suffixes or _DATA.fullmatch(rest) is not None)
 
     def is_temporary(self, path: str) -> bool:
         """Whether a path is that of a file under way to be the target's, or the ``checkpoint`` file beside it."""

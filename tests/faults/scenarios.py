@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 
 import tfbundle
+from tests.support.graphs import saver_graph
 from tfbundle.streaming.layout import Layout
 
-SOURCE, TARGET = "source/model", "out/model"
+SOURCE, TARGET, GRAPH_TARGET = "source/model", "out/model", "out/graph/model"
+_GRAPH_SUFFIXES = (".index", ".meta")
 
 _SHARDS = (
     {"a/w": 300_000, "a/b": 5},
@@ -38,6 +40,7 @@ class Scenario:
         again: what repeats the command when there is a target.
         is_repeatable: whether another run gives the same files.
         step_nbytes: as for ``Setting``.
+        suffixes: of the target's files, beside its data files.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Scenario:
     again: tuple[str, ...] = ("--force",)
     is_repeatable: bool = True
     step_nbytes: int = 0
+    suffixes: tuple[str, ...] = (".index",)
 
     def build(self, root: Path) -> None:
         """Fill an empty directory."""
@@ -91,6 +95,18 @@ def _add_old(root: Path, num_shards: int) -> None:
     tfbundle.merge([root / "old"], root / TARGET, layout=Layout(shards=num_shards))
     for path in root.glob("old.*"):
         path.unlink()
+
+
+def _add_graph(root: Path) -> None:
+    """Put a graph beside the source."""
+    names = [f"{letter}/{kind}" for letter in "abc" for kind in "wb" if f"{letter}{kind}" != "cb"]
+    (root / f"{SOURCE}.meta").write_bytes(saver_graph(*names).SerializeToString())
+
+
+def _add_graph_and_old(root: Path) -> None:
+    _add_graph(root)
+    tfbundle.save(root / GRAPH_TARGET, {"w": np.ones(3)})
+    (root / f"{GRAPH_TARGET}.meta").write_bytes(b"old")
 
 
 def _add_old_of_two(root: Path) -> None:
@@ -149,6 +165,20 @@ SCENARIOS = {
         ),
         Scenario("halve --force", (*_HALVE, "--force"), _add_old_of_three),
         Scenario("halve --force, other shards", (*_HALVE, "--force"), _add_old_of_two),
+        Scenario(
+            "halve with its graph",
+            (*_HALVE[:2], f"@/{GRAPH_TARGET}", *_HALVE[3:]),
+            _add_graph,
+            target=GRAPH_TARGET,
+            suffixes=_GRAPH_SUFFIXES,
+        ),
+        Scenario(
+            "halve --force with its graph",
+            (*_HALVE[:2], f"@/{GRAPH_TARGET}", *_HALVE[3:], "--force"),
+            _add_graph_and_old,
+            target=GRAPH_TARGET,
+            suffixes=_GRAPH_SUFFIXES,
+        ),
         Scenario("halve, refused", _HALVE, _add_old_of_three),
         Scenario("halve --jobs 2", (*_HALVE, "--jobs", "2"), add_bystanders, step_nbytes=100_000),
         Scenario("halve --force --jobs 2", (*_HALVE, "--jobs", "2", "--force"), _add_old_of_two, step_nbytes=100_000),
