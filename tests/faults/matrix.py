@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import shutil
 import signal
 import tempfile
@@ -249,7 +250,7 @@ def _check_reference(reference: Reference, root: Path) -> None:
     num_shards = tfbundle.open(root / reference.scenario.target).index.header.num_shards
     prefix = reference.scenario.target
     assert own.keys() == {
-        reference.index,
+        *(prefix + suffix for suffix in (".index", ".meta") if re.fullmatch(reference.scenario.own, suffix)),
         *(f"{prefix}.data-{number:05d}-of-{num_shards:05d}" for number in range(num_shards)),
     }
     assert tfbundle.verify(root / prefix).ok

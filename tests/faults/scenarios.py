@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 import tfbundle
+from tests.support.graphs import saver_graph
 from tfbundle.streaming.layout import Layout
 
-SOURCE, TARGET = "source/model", "out/model"
+SOURCE, TARGET, GRAPH_TARGET = "source/model", "out/model", "out/graph/model"
+_GRAPH_FILES = r"\.index|\.meta|\.data-[0-9]{5}-of-[0-9]{5}"
 
 _SHARDS = (
     {"a/w": 300_000, "a/b": 5},
@@ -96,6 +98,18 @@ def _add_old(root: Path, num_shards: int) -> None:
     tfbundle.merge([root / "old"], root / TARGET, layout=Layout(shards=num_shards))
     for path in root.glob("old.*"):
         path.unlink()
+
+
+def _add_graph(root: Path) -> None:
+    """Put a graph beside the source."""
+    names = [f"{letter}/{kind}" for letter in "abc" for kind in "wb" if f"{letter}{kind}" != "cb"]
+    (root / f"{SOURCE}.meta").write_bytes(saver_graph(*names).SerializeToString())
+
+
+def _add_graph_and_old(root: Path) -> None:
+    _add_graph(root)
+    tfbundle.save(root / GRAPH_TARGET, {"w": np.ones(3)})
+    (root / f"{GRAPH_TARGET}.meta").write_bytes(b"old")
 
 
 def _add_old_of_two(root: Path) -> None:
@@ -186,6 +200,20 @@ SCENARIOS = {
         ),
         Scenario("halve --force", (*_HALVE, "--force"), _add_old_of_three),
         Scenario("halve --force, other shards", (*_HALVE, "--force"), _add_old_of_two),
+        Scenario(
+            "halve with its graph",
+            (*_HALVE[:2], f"@/{GRAPH_TARGET}", *_HALVE[3:]),
+            _add_graph,
+            target=GRAPH_TARGET,
+            own=_GRAPH_FILES,
+        ),
+        Scenario(
+            "halve --force with its graph",
+            (*_HALVE[:2], f"@/{GRAPH_TARGET}", *_HALVE[3:], "--force"),
+            _add_graph_and_old,
+            target=GRAPH_TARGET,
+            own=_GRAPH_FILES,
+        ),
         Scenario("halve, refused", _HALVE, _add_old_of_three),
         Scenario("halve --jobs 2", (*_HALVE, "--jobs", "2"), add_bystanders, step_nbytes=100_000),
         Scenario("halve --force --jobs 2", (*_HALVE, "--jobs", "2", "--force"), _add_old_of_two, step_nbytes=100_000),

@@ -185,17 +185,17 @@ def _write(path: str, pieces: Iterable[bytes], nbytes: int, storage: Storage) ->
         raise OSError(errno.ENOSPC, f"No space left on device: {needed}", path)
     with staging(storage, replace=True) as stage:
         file, end = stage.create(path), 0
-        for piece in batched_bytes(pieces):
+        for piece in _in_windows(pieces):
             file.write_at(end, piece)
             end += len(piece)
         stage.publish_over(path)
 
 
-def batched_bytes(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _in_windows(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the same bytes in pieces of some size, so that few are written.
 
     Example:
-        >>> list(batched_bytes([b"a", b"b"]))
+        >>> list(_in_windows([b"a", b"b"]))
         [b'ab']
     """
     waiting, nbytes = [], 0

@@ -1,0 +1,82 @@
+"""Checkpoints elsewhere, converted with their graphs."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tfbundle
+from tests.conversion.test_graphs import restored, write_meta, write_saved_model
+from tests.graph.test_constants import constant
+from tests.remote.stores import ObjectStore
+from tfbundle.errors import UnsupportedError
+from tfbundle.pb import message_class
+from tfbundle.streaming.run import RunOptions
+
+
+@pytest.fixture
+def memory() -> Any:
+    """Give the store of fsspec in this process, empty."""
+    import fsspec
+
+    files = fsspec.filesystem("memory")
+    yield files
+    if files.exists("/g"):
+        files.rm("/g", recursive=True)
+
+
+def upload(files: Any, folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            files.pipe(f"/g/{path.relative_to(folder)}", path.read_bytes())
+
+
+def test_meta_goes_with_its_checkpoint(memory: Any, tmp_path: Path) -> None:
+    write_meta(tmp_path / "in")
+    upload(memory, tmp_path / "in")
+    report = tfbundle.halve("memory://g/model", "memory://g/half")
+    assert report.graph is not None
+    assert report.graph.target == "memory://g/half.meta"
+    (tmp_path / "half.meta").write_bytes(memory.cat("/g/half.meta"))
+    assert restored(tmp_path / "half.meta") == [19, 19]
+
+
+def test_saved_model_comes_to_this_machine(memory: Any, tmp_path: Path) -> None:
+    source = write_saved_model(tmp_path / "model")
+    upload(memory, source)
+    tfbundle.halve("memory://g", tmp_path / "half")
+    tfbundle.halve(source, tmp_path / "same")
+    for name in ("saved_model.pb", "assets/inner/words.txt", "variables/variables.index"):
+        assert (tmp_path / "half" / name).read_bytes() == (tmp_path / "same" / name).read_bytes()
+    with pytest.raises(UnsupportedError, match="--graph leave"):
+        tfbundle.halve(source, "memory://g/half")
+
+
+def test_frozen_graph(memory: Any, tmp_path: Path) -> None:
+    message = message_class("GraphDef")(node=[constant("w", (100,), bytes(400))])
+    memory.pipe("/g/in.pb", message.SerializeToString())
+    for options in (RunOptions(), RunOptions(if_exists="replace")):
+        report = tfbundle.halve("memory://g/in.pb", "memory://g/half.pb", options=options)
+        assert report.graph is not None
+        assert memory.info("/g/half.pb")["size"] == report.graph.target_nbytes
+
+
+def test_executor_uploads_the_checkpoint_beside_its_graph(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in store.variables.items():
+        monkeypatch.setenv(name, value)
+    client = store.client()
+    client.create_bucket(Bucket="graphs")
+    source = write_meta(tmp_path)
+    with ThreadPoolExecutor(2) as executor:
+        tfbundle.halve(source, "s3://graphs/half", options=RunOptions(executor=executor))
+        tfbundle.halve(source, tmp_path / "half", options=RunOptions(executor=executor))
+    for suffix in (".meta", ".index", ".data-00000-of-00001"):
+        found = client.get_object(Bucket="graphs", Key=f"half{suffix}")["Body"].read()
+        assert found == Path(f"{tmp_path / 'half'}{suffix}").read_bytes()
+    assert not [name for name in os.listdir(tmp_path) if ".tmp-" in name]
