@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,16 @@ def test_bundle_is_its_own_copy(tmp_path: Path) -> None:
     with tfbundle.open(tmp_path / "m") as bundle, readable_bundle(bundle, str(tmp_path / "t")) as copy:
         assert copy is bundle
         assert all_below(tmp_path) == before
+
+
+def test_copy_for_a_target_elsewhere_is_here(v1: str, tensors: Tensors, tmp_path: Path) -> None:
+    target = f"memory://{tmp_path.name}/m"
+    with tfbundle.open(v1) as bundle, readable_bundle(bundle, target) as copy:
+        assert not copy.is_v1
+        assert os.path.isabs(copy.prefix)
+        for name, expected in tensors.items():
+            check(copy[name], expected)
+    assert not os.path.exists(os.path.dirname(copy.prefix))
 
 
 def test_copy_goes_when_the_block_fails(v1: str, tmp_path: Path) -> None:
