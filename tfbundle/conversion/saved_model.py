@@ -84,6 +84,8 @@ def _check_place(folder: str, target: str, if_exists: IfExists, storage: Storage
     inner, outer = paths.resolve(folder), paths.resolve(target)
     if inner == outer or inner.startswith(os.path.join(outer, "")):
         raise BundleExistsError(f"the target is the source {folder}, or around it; choose another one", target)
+    if outer.startswith(os.path.join(inner, "")):
+        raise BundleExistsError(f"the target is within the source {folder}; choose another one", target)
     if not storage.exists(target):
         return
     if not storage.is_directory(target):
