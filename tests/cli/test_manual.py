@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import tfbundle as package
+from tests.graph.test_constants import constant
 from tests.support.graphs import meta_graph, small_graph
 from tests.support.handmade import HandmadeBundle, flip, floats
 from tests.support.processes import environment
@@ -26,6 +27,7 @@ from tests.support.requirements import corpus_root
 from tfbundle.cli.manual import ManualFormatter, synopsis
 from tfbundle.cli.parser import VERBS, build_parser
 from tfbundle.cli.status import STATUS_TEXTS
+from tfbundle.pb import message_class
 
 MOST_COLUMNS = 100
 
@@ -252,6 +254,9 @@ def test_examples_work(verb: str, example: str, scene: Path, tmp_path: Path) -> 
         subprocess.run(
             ["cp", "-R", str(corpus_root() / "synth/keras2_conv/sm"), str(tmp_path / "saved_model")], check=True
         )
+    if "frozen.pb" in example:
+        message = message_class("GraphDef")(node=[constant("w", (100,), bytes(400))])
+        (tmp_path / "frozen.pb").write_bytes(message.SerializeToString())
     if verb in NEED_OTHER_FORMATS:
         _write_other_formats(tmp_path)
     if find_spec("tensorflow"):  # and the stand-in is for where it is not

@@ -142,10 +142,19 @@ def test_saved_model_is_copied_with_its_assets(tmp_path: Path) -> None:
     assert not (tmp_path / "half" / "variables" / "checkpoint").exists()
 
 
-def test_directories_within_assets_end(tmp_path: Path) -> None:
+def test_target_within_the_source(tmp_path: Path) -> None:
     source = write_saved_model(tmp_path / "model")
-    (source / "assets" / "loop").symlink_to(".")
-    with pytest.raises((FormatError, OSError)):
+    for name in ("half", "assets/half"):
+        with pytest.raises(BundleExistsError, match="the target is within the source"):
+            tfbundle.halve(source, source / name)
+    assert sorted(os.listdir(source / "assets")) == ["inner"]
+
+
+def test_links_that_lead_in_circles_are_refused(tmp_path: Path) -> None:
+    source = write_saved_model(tmp_path / "model")
+    for name in ("loop", "again"):
+        (source / "assets" / name).symlink_to(".")
+    with pytest.raises(FormatError, match="a link to a directory that is copied already"):
         tfbundle.halve(source, tmp_path / "half")
     assert os.listdir(tmp_path) == ["model"]
 

@@ -27,7 +27,6 @@ from tfbundle.streaming.run import RunOptions
 _VARIABLES = "variables"
 _COPIED = ("assets", "assets.extra", "keras_metadata.pb")
 _REPLACEABLE = (*_COPIED, SAVED_MODEL_FILENAME, _VARIABLES, "fingerprint.pb")
-_MOST_LEVELS = 16  # of directories within assets
 
 
 def halve_saved_model(source: str, target: str, request: Request, options: RunOptions, storage: Storage) -> CastReport:
@@ -85,6 +84,8 @@ def _check_place(folder: str, target: str, if_exists: IfExists, storage: Storage
     inner, outer = paths.resolve(folder), paths.resolve(target)
     if inner == outer or inner.startswith(os.path.join(outer, "")):
         raise BundleExistsError(f"the target is the source {folder}, or around it; choose another one", target)
+    if outer.startswith(os.path.join(inner, "")):
+        raise BundleExistsError(f"the target is within the source {folder}; choose another one", target)
     if not storage.exists(target):
         return
     if not storage.is_directory(target):
@@ -108,13 +109,21 @@ def _add_files(folder: str, target: str, graph: bytes, storage: Storage) -> None
 
 
 def _iter_files(folder: str, storage: Storage) -> Iterator[str]:
-    waiting = [(paths.join(folder, name), 0) for name in _COPIED]
+    """Yield the files that go with a graph, each directory's once.
+
+    Raises:
+        FormatError: a link leads to a directory that is there already, so that there might be no end.
+    """
+    waiting = [paths.join(folder, name) for name in _COPIED]
+    seen: set[str] = set()
     while waiting:
-        path, level = waiting.pop()
+        path = waiting.pop()
         if storage.is_directory(path):
-            if level > _MOST_LEVELS:
-                raise FormatError(f"more than {_MOST_LEVELS} directories within each other", path)
-            waiting += [(paths.join(path, name), level + 1) for name in storage.list_directory(path)]
+            place = paths.resolve(path)
+            if place in seen:
+                raise FormatError("a link to a directory that is copied already", path)
+            seen.add(place)
+            waiting += [paths.join(path, name) for name in storage.list_directory(path)]
         elif storage.exists(path):
             yield path
 
