@@ -12,8 +12,16 @@ import numpy as np
 import pytest
 
 import tfbundle
-from tests.support.requirements import corpus_root, find_corpus, tensorflow
-from tests.support.saved_models import Answers, import_keras2, largest_difference, run_v1, run_v2
+from tests.support.requirements import corpus_root, find_corpus, needs_keras2, tensorflow
+from tests.support.saved_models import (
+    Answers,
+    import_keras2,
+    largest_difference,
+    read_saved_model,
+    run_cli,
+    run_v1,
+    run_v2,
+)
 from tfbundle.choosing.select import Selection
 from tfbundle.errors import UnsupportedError
 
@@ -73,8 +81,7 @@ def sizes(report: tfbundle.CastReport) -> str:
 
 @pytest.mark.parametrize("name", [name for name in SAVED_MODELS if name.startswith("synth/keras2")])
 def test_keras_2_loads_and_keeps_float32(name: str, tmp_path: Path) -> None:
-    if not import_keras2():
-        pytest.skip("tf_keras is not installed")
+    needs_keras2()
     import tf_keras
 
     source = corpus_root() / name
@@ -94,6 +101,16 @@ def test_keras_3_export_answers_as_the_model_did(name: str, tmp_path: Path) -> N
     (key,) = function.structured_input_signature[1]
     (found,) = function(**{key: tf.constant(values["x"])}).values()
     assert np.abs(found.numpy() - values["y"]).max() <= 5e-4
+
+
+@pytest.mark.parametrize("name", ["keras2_conv/sm", "keras2_lstm_gru/sm", "keras3_sm_lstm_gru/sm"])
+def test_saved_model_cli(name: str, tmp_path: Path) -> None:
+    source = corpus_root() / "synth" / name
+    tfbundle.halve(source, tmp_path / "half")
+    values = np.load(source.parent / "io.npz")
+    (key,) = read_saved_model(source).meta_graphs[0].signature_def["serving_default"].inputs
+    (found,) = run_cli(tmp_path / "half", {key: values["x"]}, tmp_path / "cli").values()
+    assert np.abs(found - values["y"]).max() <= 5e-4
 
 
 @pytest.mark.parametrize("name", [name for name in SAVED_MODELS if "keras" not in name and "tfjs" not in name])

@@ -1,8 +1,8 @@
 """What some tests need and not every machine has: TensorFlow, the corpus of checkpoints, a browser, ways to do harm.
 
 Where it is missing the test is skipped, visibly; with ``TFBUNDLE_REQUIRE_TENSORFLOW=1``, ``TFBUNDLE_REQUIRE_CORPUS=1``,
-``TFBUNDLE_REQUIRE_BROWSER=1``, ``TFBUNDLE_REQUIRE_SHELLS=1``, ``TFBUNDLE_REQUIRE_CLUSTERS=1`` or
-``TFBUNDLE_REQUIRE_FAULTS=1`` in the environment it fails.
+``TFBUNDLE_REQUIRE_BROWSER=1``, ``TFBUNDLE_REQUIRE_SHELLS=1``, ``TFBUNDLE_REQUIRE_CLUSTERS=1``,
+``TFBUNDLE_REQUIRE_KERAS=1`` or ``TFBUNDLE_REQUIRE_FAULTS=1`` in the environment it fails.
 """
 
 from __future__ import annotations
@@ -73,6 +73,12 @@ def needs_shell(name: str) -> None:
 def needs_build_backend() -> None:
     """Go on where wheels can be built."""
     needs_module("hatchling")
+
+
+def needs_keras2() -> None:
+    """Go on where Keras 2 is installed, as ``tf_keras``."""
+    if importlib.util.find_spec("tf_keras") is None:
+        _miss("KERAS", "tf_keras is not installed")
 
 
 def needs_root() -> None:

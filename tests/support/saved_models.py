@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tests.support.processes import environment
 from tests.support.requirements import tensorflow_module
 
 Values = dict[str, Any]
@@ -24,6 +27,24 @@ def import_keras2() -> bool:
     except ImportError:
         return False
     return True
+
+
+def run_cli(path: Path, inputs: dict[str, Any], folder: Path) -> Values:
+    """Return what ``saved_model_cli run`` makes of the default signature; it runs in ``folder``."""
+    folder.mkdir()
+    for key, values in inputs.items():
+        np.save(folder / f"{key}.npy", values)
+    pairs = ";".join(f"{key}={folder / key}.npy" for key in inputs)
+    command = f"run --dir {path} --tag_set serve --signature_def serving_default --outdir {folder / 'out'} --inputs"
+    done = subprocess.run(
+        [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", *command.split(), pairs],
+        env=environment(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return {file.stem: np.load(file) for file in (folder / "out").iterdir()}
 
 
 def read_saved_model(path: Path | str) -> Any:
