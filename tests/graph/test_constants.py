@@ -13,6 +13,7 @@ from tfbundle.graph.constants import find_constants, insert_casts, iter_encoded
 from tfbundle.pb import message_class, parse_message
 
 F = value(type=FLOAT)
+NO_FILE: Any = None
 
 
 def constant(name: str, sizes: tuple[int, ...], content: bytes = b"", floats: Any = (), dtype: int = FLOAT) -> Any:
@@ -31,7 +32,7 @@ def test_values_as_bytes_and_one_by_one() -> None:
         constant("a", (2,), content(1, 2)), constant("b", (1, 2), floats=[3, 4]), constant("c", (9,), floats=[1])
     )
     found = find_constants(graph)
-    assert [(each.name, each.shape, each.values().tolist()) for each in found] == [
+    assert [(each.name, each.shape, np.concatenate([*each.iter_values(NO_FILE)]).tolist()) for each in found] == [
         ("a", (2,), [1, 2]),
         ("b", (1, 2), [3, 4]),
     ]
@@ -73,7 +74,7 @@ def test_casts_have_the_names_of_constants() -> None:
     assert {name: cast.name for name, cast in casts.items()} == {"a/float16": "a"}
     check_graph(graph)
     nbytes = graph.message.ByteSize()
-    data = b"".join(iter_encoded(graph.message, casts))
+    data = b"".join(iter_encoded(graph.message, casts, {}))
     assert len(data) == nbytes
     message = parse_message("GraphDef", data)
     assert [(each.name, each.op, list(each.input)) for each in message.node] == [

@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from tfbundle.bundle.locate import check_not_pointer
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.meta_graph import MAX_GRAPH_NBYTES
-from tfbundle.storage.base import Storage
+from tfbundle.storage.base import ReadableFile, Storage
+
+
+@contextmanager
+def open_graph_file(path: str, storage: Storage) -> Iterator[ReadableFile]:
+    """Open a file that is no larger than a graph can be.
+
+    Raises:
+        BundleNotFoundError: there is none.
+        FormatError: a Git LFS pointer, or too large; or it changed in the meantime.
+    """
+    with closing(storage.open(path)) as file:
+        check_not_pointer(file)
+        if file.nbytes > MAX_GRAPH_NBYTES:
+            raise FormatError(f"{file.nbytes} bytes are too many for a graph, expected at most {MAX_GRAPH_NBYTES}")
+        file.expect([(0, file.nbytes)])
+        yield file
+        file.check_unchanged()
 
 
 def read_graph_file(path: str, storage: Storage) -> bytes:
     """Return what a file holds that is no larger than a graph can be.
 
     Raises:
-        BundleNotFoundError: there is none.
-        FormatError: a Git LFS pointer, or too large.
+        BundleNotFoundError, FormatError: as ``open_graph_file``.
     """
-    file = storage.open(path)
-    try:
-        check_not_pointer(file)
-        if file.nbytes > MAX_GRAPH_NBYTES:
-            raise FormatError(f"{file.nbytes} bytes are too many for a graph, expected at most {MAX_GRAPH_NBYTES}")
-        contents = file.read(0, file.nbytes)
-        file.check_unchanged()
-        return contents
-    finally:
-        file.close()
+    with open_graph_file(path, storage) as file:
+        return file.read(0, file.nbytes)
 
 
 @contextmanager

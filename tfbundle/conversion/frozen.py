@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tfbundle.bundle.graph_file import blaming, read_graph_file
+from tfbundle.bundle.graph_file import blaming, open_graph_file
 from tfbundle.bundle.target import IfExists
 from tfbundle.casting.half import HalfCaster
 from tfbundle.casting.policy import CastPolicy
@@ -21,13 +23,21 @@ from tfbundle.format.dtypes import named_data_type
 from tfbundle.format.readable import format_nbytes
 from tfbundle.graph.bodies import Graph
 from tfbundle.graph.check import check_graph
-from tfbundle.graph.constants import Constant, find_constants, insert_casts, iter_encoded
-from tfbundle.pb import parse_message
+from tfbundle.graph.constants import (
+    Constant,
+    Stream,
+    encoded_nbytes,
+    find_constants,
+    insert_casts,
+    iter_content,
+    iter_encoded,
+)
+from tfbundle.graph.outline import Content, read_outline
 from tfbundle.reporting.graph_report import GraphReport
 from tfbundle.reporting.listed import ListedReports
 from tfbundle.reporting.report import CastReport, TensorReport
 from tfbundle.storage import paths
-from tfbundle.storage.base import Storage, staging
+from tfbundle.storage.base import ReadableFile, Storage, staging
 from tfbundle.storage.buffers import WINDOW_NBYTES
 from tfbundle.streaming.run import RunOptions
 
@@ -53,7 +63,7 @@ def halve_frozen(source: str, target: str, request: Request, options: RunOptions
     """Write a copy of a frozen graph whose constants are stored as float16, each behind a Cast of the same name.
 
     Constants of fewer than 64 values stay as they are, and so do those of which float16 would lose more than every
-    hundredth number, unless a rule names them. The graph is held in memory.
+    hundredth number, unless a rule names them. The graph is held in memory, without its large constants.
 
     Args:
         source: a ``.pb`` file with a GraphDef.
@@ -74,29 +84,54 @@ def halve_frozen(source: str, target: str, request: Request, options: RunOptions
     if paths.ends_as_directory(target) or storage.is_directory(target):
         path = paths.join(target, paths.basename(source))
     _check_place(source, path, options.if_exists, storage)
-    with blaming(source):
-        nbytes, message = _read(source, storage)
+    with blaming(source), open_graph_file(source, storage) as file:
+        message, contents = read_outline(file)
         if not len(message.node):
             raise UnsupportedError("no graph: a .pb file that is converted holds a frozen GraphDef")
         graph = Graph(message)
         check_graph(graph)
-        constants, stats = _decide(find_constants(graph), request)
+        constants, stats = _decide(find_constants(graph, contents), request, file)
         chosen = [each.constant for each in constants if each.decision.action == "cast"]
         casts = insert_casts(chosen)
+        new_nbytes, pieces = file.nbytes, iter_content(Content(0, file.nbytes), file)
         if chosen:
             check_graph(Graph(message))
-    new_nbytes = message.ByteSize() if chosen else nbytes
-    if not options.dry_run:
-        pieces = iter_encoded(message, casts) if chosen else [read_graph_file(source, storage)]
-        _write(path, pieces, new_nbytes, storage)
-    report = GraphReport("frozen", source, path, nbytes, new_nbytes, len(chosen))
+            streams = _make_streams(chosen, contents, request.policy, file)
+            new_nbytes, pieces = encoded_nbytes(message, streams), iter_encoded(message, casts, streams)
+        if not options.dry_run:
+            _write(path, pieces, new_nbytes, storage)
+        report = GraphReport("frozen", source, path, file.nbytes, new_nbytes, len(chosen))
     return _report(source, path, constants, stats, report, options)
 
 
-def _read(source: str, storage: Storage) -> tuple[int, Any]:
-    """Return the size of a file, and the GraphDef in it, which alone stays in memory."""
-    contents = read_graph_file(source, storage)
-    return len(contents), parse_message("GraphDef", contents)
+def _make_streams(
+    chosen: list[Constant], contents: Mapping[str, Content], policy: CastPolicy, file: ReadableFile
+) -> dict[str, Stream]:
+    """Return how to write the contents that stayed in the file, by the names that their nodes have now."""
+    cast = {constant.name: constant for constant in chosen if constant.content is not None}
+    streams = {
+        name: Stream(content.nbytes, partial(iter_content, content, file))
+        for name, content in contents.items()
+        if name not in cast
+    }
+    for constant in cast.values():
+        streams[constant.node.name] = Stream(constant.nbytes // 2, partial(_iter_halves, constant, policy, file))
+    return streams
+
+
+def _iter_halves(constant: Constant, policy: CastPolicy, file: ReadableFile) -> Iterator[bytes]:
+    for halves, _ in _iter_cast(constant, policy, file):
+        yield halves.astype("<u2", copy=False).tobytes()
+
+
+def _iter_cast(
+    constant: Constant, policy: CastPolicy, file: ReadableFile
+) -> Iterator[tuple[NDArray[np.uint16], StatsTable]]:
+    """Yield a constant's values as float16, window by window, and what the cast did to them."""
+    caster = HalfCaster(policy.on_overflow)
+    for values in constant.iter_values(file):
+        halves = np.empty(len(values), np.uint16)
+        yield halves, caster.cast(values.view(np.uint32), halves)
 
 
 def _check_request(request: Request) -> None:
@@ -122,7 +157,7 @@ def _check_place(source: str, path: str, if_exists: IfExists, storage: Storage) 
         raise BundleExistsError("exists already; --force (if_exists='replace') would replace it", path)
 
 
-def _decide(constants: list[Constant], request: Request) -> tuple[list[_Constant], StatsTable]:
+def _decide(constants: list[Constant], request: Request, file: ReadableFile) -> tuple[list[_Constant], StatsTable]:
     """Decide about every constant, by its name and by what the cast does to its numbers, and cast it.
 
     Raises:
@@ -135,7 +170,7 @@ def _decide(constants: list[Constant], request: Request) -> tuple[list[_Constant
     decisions = decide(names, dtypes, request.selection, request.policy, ()) if constants else []
     table, found = StatsTable(len(constants)), []
     for at, (constant, decision) in enumerate(zip(constants, decisions, strict=True)):
-        judged, stats = _treat(constant, decision, request.policy)
+        judged, stats = _treat(constant, decision, request.policy, file)
         if stats is not None:
             table.add(at, stats)
         found.append(_Constant(constant, judged, None if stats is None else stats[0]))
@@ -143,20 +178,22 @@ def _decide(constants: list[Constant], request: Request) -> tuple[list[_Constant
     return found, table
 
 
-def _treat(constant: Constant, decision: Decision, policy: CastPolicy) -> tuple[Decision, StatsTable | None]:
+def _treat(
+    constant: Constant, decision: Decision, policy: CastPolicy, file: ReadableFile
+) -> tuple[Decision, StatsTable | None]:
     """Cast a constant if it should be, and if its numbers bear it; return what became of it."""
     is_asked_for = decision.reason.startswith(_RULE)
     if decision.action != "cast":
         return decision, None
     if constant.num_elements < _FEW and not is_asked_for:
         return Decision("keep", SMALL), None
-    values = constant.values()
-    halves = np.empty(len(values), np.uint16)
-    stats = HalfCaster(policy.on_overflow).cast(values.view(np.uint32), halves)
+    stats, halves = StatsTable(1), None
+    for halves, found in _iter_cast(constant, policy, file):  # noqa: B007 - there is one window where they are wanted
+        stats.add(0, found)
     judged = _judge(stats[0], decision, policy, is_asked_for=is_asked_for)
     if judged.action != "cast":
         return judged, None
-    constant.store(halves)
+    constant.store(None if constant.content else halves)
     return judged, stats
 
 
