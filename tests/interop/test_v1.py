@@ -27,7 +27,11 @@ def test_corpus_has_v1_checkpoints() -> None:
 @pytest.mark.parametrize("item", v1_items(), ids=lambda item: item.label)
 def test_halved(tf: Any, item: Item, tmp_path: Path) -> None:
     report = halve(
-        item.prefix, tmp_path / "h", selection=Selection(optimizer="cast"), policy=CastPolicy(on_overflow="inf")
+        item.prefix,
+        tmp_path / "h",
+        selection=Selection(optimizer="cast"),
+        policy=CastPolicy(on_overflow="inf"),
+        layout=Layout(graph="leave"),
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint", "h.data-00000-of-00001", "h.index"]
     assert {tensor.name for tensor in report.tensors} == item.tensors.keys()
