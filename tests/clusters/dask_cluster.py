@@ -35,7 +35,7 @@ class Cluster:
         self._scheduler_file = folder / "scheduler.json"
         self._stack = ExitStack()
         self._start("scheduler", "--scheduler-file", str(self._scheduler_file), "--host", "127.0.0.1", "--port", "0")
-        wait_until(self._scheduler_file.exists)
+        wait_until(lambda: self._scheduler_file.exists() and self._scheduler_file.read_text().rstrip().endswith("}"))
         self.address: str = json.loads(self._scheduler_file.read_text())["address"]
 
     def add_workers(self, number: int, *before: str) -> None:
