@@ -74,6 +74,16 @@ def test_processes_that_were_started_elsewhere(store: ObjectStore, expected: dic
     assert store.uploads() == []
 
 
+def test_source_on_a_disk_by_a_relative_path(
+    store: ObjectStore, expected: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers were started in another directory."""
+    monkeypatch.chdir(tmp_path)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), os.chdir, ("/",)) as executor:
+        halve("model", _URLS[1], options=RunOptions(executor=executor))
+    assert _target(store) == expected
+
+
 def test_each_data_file_is_uploaded_once_by_one_worker(
     store: ObjectStore, expected: dict[str, bytes], executor: Elsewhere
 ) -> None:

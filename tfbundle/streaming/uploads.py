@@ -18,7 +18,7 @@ from tfbundle.format.naming import data_filename, index_filename
 from tfbundle.storage.base import Stage, Storage, staging
 from tfbundle.storage.temporary import new_owner, temporary_path
 from tfbundle.streaming.dispatch import Results, run_steps
-from tfbundle.streaming.elsewhere import DEFAULT_NUM_WORKERS, blaming_executor, naming_machine
+from tfbundle.streaming.elsewhere import DEFAULT_NUM_WORKERS, blaming_executor, make_absolute, naming_machine
 from tfbundle.streaming.pipeline import StepContext, StepResult, run_step_into
 from tfbundle.streaming.plan import Plan
 from tfbundle.streaming.steps import Batch, iter_batches
@@ -50,7 +50,8 @@ def uploaded_shards(storage: Storage, prefix: str, num_shards: int, if_exists: I
     try:
         yield uploads
     except BaseException:
-        _remove(uploads, storage, unless=index_filename(prefix))
+        if not replaces:
+            _remove(uploads, storage, unless=index_filename(prefix))
         raise
     finally:
         if replaces:
@@ -86,9 +87,8 @@ def run_batches(context: StepContext, plan: Plan, executor: Executor, num_worker
     Raises:
         OSError: the executor, or a worker, failed.
     """
-    results = run_steps(
-        upload_batch, context, iter_batches(plan), executor, num_workers or DEFAULT_NUM_WORKERS, is_borrowed=True
-    )
+    distant, num_workers = make_absolute(context), num_workers or DEFAULT_NUM_WORKERS
+    results = run_steps(upload_batch, distant, iter_batches(plan), executor, num_workers, is_borrowed=True)
     with closing(blaming_executor(results)) as found:
         yield from found
 
