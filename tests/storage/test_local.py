@@ -242,3 +242,17 @@ class TestNames:
 
     def test_pickles(self, file: Path) -> None:
         assert pickle.loads(pickle.dumps(STORAGE)).open(str(file)).nbytes == 100
+
+
+class TestElsewhere:
+    def test_path_that_another_directory_finds(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(file.parent)
+        path = STORAGE.absolute("file")
+        monkeypatch.chdir("/")
+        assert STORAGE.open(path).read(0, 100) == bytes(range(100))
+        assert STORAGE.absolute(path) == path
+
+    def test_staged_file_is_never_made(self, file: Path) -> None:
+        with pytest.raises(FileNotFoundError):
+            STORAGE.open_staged(f"{file}.tmp-1-c0ffee00")
+        assert [path.name for path in file.parent.iterdir()] == ["file"]
