@@ -14,7 +14,7 @@ from tests.support.bundles import write_bundle
 from tests.support.handmade import HandmadeBundle, floats
 from tests.support.wire import bytes_field, varint_field
 from tfbundle import BundleExistsError
-from tfbundle.bundle.target import check_not_same, check_room, room_note, target_prefix
+from tfbundle.bundle.target import check_not_same, check_room, check_vacant, room_note, target_prefix
 from tfbundle.storage.local import LocalStorage
 
 STORAGE = LocalStorage()
@@ -68,6 +68,15 @@ def test_target_prefix(tmp_path: Path) -> None:
     assert target_prefix("new/half.index", "src/model", STORAGE) == "new/half"
     assert target_prefix("new/half.data-00001-of-00003", "src/model", STORAGE) == "new/half"
     assert target_prefix(Path("half-1.5"), "src/model", STORAGE) == "half-1.5"
+
+
+def test_files_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "b").touch()
+    files = [str(tmp_path / name) for name in "ab"]
+    check_vacant(files, "replace", LocalStorage())
+    check_vacant(files[:1], "error", LocalStorage())
+    with pytest.raises(BundleExistsError, match="b: exists already; --force"):
+        check_vacant(files, "error", LocalStorage())
 
 
 class TestRoom:

@@ -73,7 +73,7 @@ def _become(request: dict[str, Any], gate: int, answers: TextIO) -> None:
 
 def _make_steps_small(step_nbytes: int) -> None:
     """Let small checkpoints have steps for several workers."""
-    for name in ("tfbundle.conversion.request", "tfbundle.conversion.merge", "tfbundle.conversion.salvage"):
+    for name in ("tfbundle.streaming.planning", "tfbundle.conversion.merge", "tfbundle.conversion.salvage"):
         module: Any = importlib.import_module(name)
         module.plan_conversion = functools.partial(module.plan_conversion, step_nbytes=step_nbytes)
 

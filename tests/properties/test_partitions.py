@@ -58,7 +58,7 @@ def test_join_and_keep(cut: Cut, window: int, step: int, jobs: int, data: st.Dat
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr("tfbundle.streaming.join.WINDOW_ELEMENTS", window)
         monkeypatch.setattr(
-            "tfbundle.conversion.request.plan_conversion", partial(plan_conversion, step_nbytes=16 * step)
+            "tfbundle.streaming.planning.plan_conversion", partial(plan_conversion, step_nbytes=16 * step)
         )
         prefix = partitioned_bundle("w", values, 1, pieces, spread(data, pieces)).write(f"{folder}/m")
         report = halve(prefix, f"{folder}/joined", options=RunOptions(jobs=jobs))

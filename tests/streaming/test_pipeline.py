@@ -55,7 +55,7 @@ def tiny_pipeline(monkeypatch: pytest.MonkeyPatch, step_nbytes: int, window_nbyt
     monkeypatch.setattr(workspace, "_local", type(workspace._local)())  # workspaces of the usual size
 
     monkeypatch.setattr(
-        "tfbundle.conversion.request.plan_conversion", partial(plan_conversion, step_nbytes=step_nbytes)
+        "tfbundle.streaming.planning.plan_conversion", partial(plan_conversion, step_nbytes=step_nbytes)
     )
 
 

@@ -21,10 +21,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are thr
 # What scripts begin with: steps so small that even these checkpoints have many, each done by a worker process.
 SMALL_STEPS = """
 import functools, os, signal, sys, time
-import tfbundle.conversion.request as conversion
+import tfbundle.streaming.planning as planning
 import tfbundle.streaming.run as run
 from tfbundle.cli import main
-conversion.plan_conversion = functools.partial(conversion.plan_conversion, step_nbytes=64)
+planning.plan_conversion = functools.partial(planning.plan_conversion, step_nbytes=64)
 command = ["halve", sys.argv[1], sys.argv[2], "--jobs", sys.argv[3], "--quiet"]
 """
 

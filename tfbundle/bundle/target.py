@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 from tfbundle.bundle.leftovers import describe_unfinished
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tfbundle.bundle.reader import BundleReader
 
 IfExists = Literal["error", "replace"]
+
+_FORCE = "--force (if_exists='replace') would replace it"
 
 
 def target_prefix(path: PathLike, source_prefix: str, storage: Storage) -> str:
@@ -73,8 +76,18 @@ def check_target(prefix: str, num_shards: int, if_exists: IfExists, storage: Sto
     for path in files if if_exists == "error" else ():
         if storage.exists(path):
             unfinished = describe_unfinished(prefix, storage)
-            remedy = "--force (if_exists='replace') would replace it"
-            raise BundleExistsError("; ".join(filter(None, ["exists already", unfinished, remedy])), path)
+            raise BundleExistsError("; ".join(filter(None, ["exists already", unfinished, _FORCE])), path)
+
+
+def check_vacant(files: Iterable[str], if_exists: IfExists, storage: Storage) -> None:
+    """Refuse files that are there already, unless they may be replaced.
+
+    Raises:
+        BundleExistsError: one is there.
+    """
+    for path in files if if_exists == "error" else ():
+        if storage.exists(path):
+            raise BundleExistsError(f"exists already; {_FORCE}", path)
 
 
 def check_room(prefix: str, nbytes: int, storage: Storage) -> None:

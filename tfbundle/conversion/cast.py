@@ -8,7 +8,7 @@ from tfbundle.bundle.beside import settle, surroundings_notes
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.opening import open_bundle
 from tfbundle.bundle.reader import BundleReader
-from tfbundle.bundle.target import check_not_same, check_target, room_note, target_prefix
+from tfbundle.bundle.target import check_not_same, check_target, check_vacant, room_note, target_prefix
 from tfbundle.bundle.transcode import readable_bundle
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.casting.stats import StatsTable
@@ -158,8 +158,7 @@ def _check_targets(prefix: str, plan: Plan, request: Request, options: RunOption
     path = prefix + META_SUFFIX
     if storage.is_same(graph.path, path):
         raise BundleExistsError(f"the target is the source {graph.path}; choose another one", path)
-    if options.if_exists == "error" and storage.exists(path):
-        raise BundleExistsError("exists already; --force (if_exists='replace') would replace it", path)
+    check_vacant([path], options.if_exists, storage)
 
 
 def _surroundings(bundle: BundleReader, plan: Plan, graph: Companion | None) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfbundle.bundle.graph_file import blaming, open_graph_file
-from tfbundle.bundle.target import IfExists
+from tfbundle.bundle.target import IfExists, check_room, check_vacant
 from tfbundle.casting.half import HalfCaster
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.casting.stats import CastStats, StatsTable
@@ -20,7 +19,6 @@ from tfbundle.choosing.decisions import OVERFLOW, Decision
 from tfbundle.conversion.request import Request
 from tfbundle.errors import BundleExistsError, CastError, FormatError, UnsupportedError
 from tfbundle.format.dtypes import named_data_type
-from tfbundle.format.readable import format_nbytes
 from tfbundle.graph.bodies import Graph
 from tfbundle.graph.check import check_graph
 from tfbundle.graph.constants import (
@@ -41,10 +39,10 @@ from tfbundle.storage.base import ReadableFile, Storage, staging
 from tfbundle.storage.buffers import WINDOW_NBYTES
 from tfbundle.streaming.run import RunOptions
 
-SMALL = "fewer than 64 values"
 SUBNORMAL = "more than 1 % would be subnormal or zero"
 FLOAT16, FLOAT32 = named_data_type("float16"), named_data_type("float32")
 _FEW = 64
+SMALL = f"fewer than {_FEW} values"
 _MOST_SUBNORMAL = 0.01
 _RULE = "--rule "
 _UNMEASURED = "errors of constants are not measured, only counts"
@@ -153,8 +151,7 @@ def _check_place(source: str, path: str, if_exists: IfExists, storage: Storage) 
         raise BundleExistsError(f"the target is the source {source}; choose another one", path)
     if storage.is_directory(path):
         raise BundleExistsError("exists already, and is a directory", path)
-    if if_exists == "error" and storage.exists(path):
-        raise BundleExistsError("exists already; --force (if_exists='replace') would replace it", path)
+    check_vacant([path], if_exists, storage)
 
 
 def _decide(constants: list[Constant], request: Request, file: ReadableFile) -> tuple[list[_Constant], StatsTable]:
@@ -216,10 +213,7 @@ def _check_overflow(constants: list[_Constant], table: StatsTable, policy: CastP
 
 
 def _write(path: str, pieces: Iterable[bytes], nbytes: int, storage: Storage) -> None:
-    free = storage.free_nbytes(paths.dirname(path))
-    if free is not None and nbytes > free:
-        needed = f"{format_nbytes(nbytes)} needed, {format_nbytes(free)} free"
-        raise OSError(errno.ENOSPC, f"No space left on device: {needed}", path)
+    check_room(path, nbytes, storage)
     with staging(storage, replace=True) as stage:
         file, end = stage.create(path), 0
         for piece in _in_windows(pieces):

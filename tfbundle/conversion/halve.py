@@ -35,9 +35,9 @@ def halve(
     """Write a copy of a checkpoint in which float32 tensors are float16, with the graph that goes with it.
 
     A SavedModel becomes a SavedModel; beside a checkpoint, its ``.meta`` file is rewritten; the constants of a frozen
-    graph are stored as float16. Weights are float16 on
-    disk only: what restores them casts them, variables and arithmetic stay float32, and callers change nothing. Where
-    names change, or ``like`` settles the dtypes, another graph is meant, and the checkpoint is converted alone.
+    graph are stored as float16. Weights are float16 on disk only: what restores them casts them, variables and
+    arithmetic stay float32, and callers change nothing. Where names change, or ``like`` settles the dtypes, another
+    graph is meant, and the checkpoint is converted alone.
 
     Reads and writes in windows of 1 MiB, whatever the size of a tensor. The checksum of every tensor that is copied
     or cast is verified. Payloads and checksums of tensors that are not cast stay byte-identical.

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tfbundle.bundle.reader import BundleReader
-from tfbundle.bundle.transcode import pack_index
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.choosing.deciding import decide
 from tfbundle.choosing.decisions import Decision, Decisions
@@ -18,7 +17,7 @@ from tfbundle.choosing.select import Selection
 from tfbundle.conversion.edits import plan_edits
 from tfbundle.streaming.layout import Layout
 from tfbundle.streaming.plan import Edits, Plan
-from tfbundle.streaming.planning import plan_conversion
+from tfbundle.streaming.planning import plan_bundle
 
 if TYPE_CHECKING:
     from tfbundle.conversion.companion import Companion
@@ -58,12 +57,12 @@ class Request(NamedTuple):
         if self.graph is not None:
             decisions = self.graph.limit(bundle, names, decisions)
         decisions, edits = plan_edits(bundle, names, self.naming, decisions)
-        return _plan(bundle, decisions, self.layout, edits)
+        return plan_bundle(bundle, decisions, self.layout, edits)
 
     def plan_survey(self, bundle: BundleReader, decisions: Decisions) -> Plan:
         """Return a plan that leaves out all tensors that are not cast, to see what the cast does to the others."""
         others = np.flatnonzero(~decisions.are("cast")).tolist()
-        return _plan(bundle, decisions.replaced({Decision("drop", "not cast"): others}), Layout("keep"), Edits())
+        return plan_bundle(bundle, decisions.replaced({Decision("drop", "not cast"): others}), Layout("keep"), Edits())
 
     def decide(self, bundle: BundleReader, names: TensorNames) -> Decisions:
         """Decide what becomes of each tensor of a bundle, by its dtype and name.
@@ -82,10 +81,3 @@ class Request(NamedTuple):
         dtypes = bundle.index.columns.dtype[bundle.index.tensor_rows]
         state = find_optimizer_state(bundle, names.graph)
         return decide(names, dtypes, self.selection, self.policy, state)
-
-
-def _plan(bundle: BundleReader, decisions: Decisions, layout: Layout, edits: Edits) -> Plan:
-    if bundle.is_v1:
-        return plan_conversion(*pack_index(bundle.index), decisions, layout, edits)
-    shard_nbytes = [shard.nbytes for shard in bundle.open_shards()]
-    return plan_conversion(bundle.index, shard_nbytes, decisions, layout, edits)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from tfbundle.bundle.locate import SAVED_MODEL_FILENAME
 from tfbundle.bundle.opening import open_bundle
-from tfbundle.bundle.target import IfExists
+from tfbundle.bundle.target import IfExists, check_vacant
 from tfbundle.conversion.cast import cast_bundle
 from tfbundle.conversion.companion import Companion
 from tfbundle.conversion.request import Request
@@ -91,8 +91,7 @@ def _check_place(folder: str, target: str, if_exists: IfExists, storage: Storage
     if not storage.is_directory(target):
         raise BundleExistsError("exists already, and is no directory", target)
     names = storage.list_directory(target)
-    if names and if_exists == "error":
-        raise BundleExistsError("exists already; --force (if_exists='replace') would replace it", target)
+    check_vacant([target] if names else [], if_exists, storage)
     if others := [name for name in names if name not in _REPLACEABLE]:
         raise BundleExistsError(f"exists already, and has what no SavedModel has: {others[0]}", target)
 

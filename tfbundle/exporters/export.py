@@ -12,7 +12,7 @@ from tfbundle.bundle.leftovers import abandoned_notes
 from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.opening import open_bundle
 from tfbundle.bundle.reader import BundleReader
-from tfbundle.bundle.target import room_note
+from tfbundle.bundle.target import check_vacant, room_note
 from tfbundle.bundle.transcode import readable_bundle
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.casting.stats import StatsTable
@@ -22,7 +22,7 @@ from tfbundle.choosing.select import Selection
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.exporters.forms import Form
 from tfbundle.exporters.frame import Frame
-from tfbundle.exporters.framing import check_not_source, check_vacant, fill_frame
+from tfbundle.exporters.framing import check_not_source, fill_frame
 from tfbundle.exporters.metadata import read_metadata
 from tfbundle.exporters.npy_frame import LIST_NAME, find_npy, frame_npy, is_plain_file
 from tfbundle.exporters.npz_frame import SUFFIX as NPZ_SUFFIX
@@ -196,7 +196,7 @@ def _export(bundle: BundleReader, place: Target, request: Request, options: RunO
         notes += [UNKNOWN_OVERFLOW_NOTE] if on_overflow == "keep" else []
         notes.append(room_note(frame.paths[-1], sum(frame.nbytes), storage))
     else:
-        check_vacant(frame, old, options.if_exists, storage)
+        check_vacant((*old, *frame.paths), options.if_exists, storage)
         with readable_bundle(bundle, place.path) as readable:
             plan = request.plan(readable)
             if on_overflow == "keep":

@@ -18,24 +18,6 @@ from tfbundle.streaming.plan import Plan
 from tfbundle.streaming.run import RunOptions, stream_into
 
 
-def check_vacant(frame: Frame, old: Sequence[str], if_exists: IfExists, storage: Storage) -> None:
-    """Refuse files that are there already, unless they may be replaced.
-
-    Args:
-        frame: whose files are to be written.
-        old: files that are there of an earlier export.
-        if_exists: whether these may be replaced.
-        storage: where they are.
-
-    Raises:
-        BundleExistsError: one is there.
-    """
-    if if_exists == "error":
-        for path in (*old, *frame.paths):
-            if storage.exists(path):
-                raise BundleExistsError("exists already; --force (if_exists='replace') would replace it", path)
-
-
 def check_not_source(bundle: BundleReader, paths: Collection[str], storage: Storage) -> None:
     """Refuse to replace a file of the source.
 

@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from tfbundle.bundle.reader import BundleReader
-from tfbundle.bundle.transcode import pack_index
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.choosing.deciding import decide
 from tfbundle.choosing.decisions import Decision, Decisions
@@ -29,7 +28,7 @@ from tfbundle.format.naming import key_to_name, name_to_key
 from tfbundle.format.object_paths import VALUE_ENDING
 from tfbundle.streaming.layout import Layout
 from tfbundle.streaming.plan import Edits, Plan
-from tfbundle.streaming.planning import plan_conversion
+from tfbundle.streaming.planning import plan_bundle
 
 Names = Literal["keys", "paths"]
 
@@ -138,11 +137,7 @@ class Request(NamedTuple):
         decisions = self._leave_out_names(bundle, names, decisions, new_names)
         _check_distinct(names, decisions, new_names)
         keys = {name_to_key(old): name_to_key(new) for old, new in new_names.items()}
-        layout = Layout("plain", shards=1)
-        if bundle.is_v1:
-            return plan_conversion(*pack_index(bundle.index), decisions, layout, Edits(keys))
-        shard_nbytes = [shard.nbytes for shard in bundle.open_shards()]
-        return plan_conversion(bundle.index, shard_nbytes, decisions, layout, Edits(keys))
+        return plan_bundle(bundle, decisions, Layout("plain", shards=1), Edits(keys))
 
     def _name(self, names: TensorNames, decisions: Decisions) -> tuple[Decisions, dict[str, str]]:
         """Return the decisions with what the naming leaves out, and the new names of tensors that get one."""

@@ -20,6 +20,7 @@ from tfbundle.format.graph import attribute
 from tfbundle.graph.bodies import Body, Graph
 from tfbundle.graph.node_types import FLOAT, HALF
 from tfbundle.graph.outline import Content, encode_before
+from tfbundle.graph.repair import set_cast
 from tfbundle.sstable.varint import encode_varint
 from tfbundle.storage.base import ReadableFile
 from tfbundle.storage.buffers import WINDOW_NBYTES
@@ -152,8 +153,7 @@ def _put_behind(body: Body, node: Any) -> tuple[str, Any]:
     body.by_name[node.name] = node
     body.forget_types(node)
     cast = body.add(name, "Cast", [body.reference(node)], node.device)
-    cast.attr["SrcT"].type, cast.attr["DstT"].type = HALF, FLOAT
-    cast.attr["Truncate"].b = False
+    set_cast(cast, HALF, FLOAT)
     body.forget_types(cast)
     return node.name, cast
 

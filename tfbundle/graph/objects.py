@@ -20,6 +20,7 @@ from tfbundle.errors import FormatError
 from tfbundle.format.object_graph import TrackableObject
 from tfbundle.format.object_paths import VALUE_ENDING
 from tfbundle.graph.node_types import FLOAT, HALF
+from tfbundle.graph.repair import set_cast
 from tfbundle.pb import message_class
 
 _RESOURCE = 20
@@ -211,8 +212,7 @@ def _add_resource(function: Any, variable: Any) -> None:
 
 def _add_cast(function: Any, source: str, have: int, want: int) -> None:
     cast = function.node_def.add(name="Cast", op="Cast", input=[source])
-    cast.attr["SrcT"].type, cast.attr["DstT"].type = have, want
-    cast.attr["Truncate"].b = False
+    set_cast(cast, have, want)
 
 
 def _value() -> Any:

@@ -88,6 +88,11 @@ class _Repair:
 def add_cast(body: Body, name: str, source: str, dtypes: tuple[int, int], device: str) -> Any:
     """Add a Cast from one dtype to another, named like ``name``."""
     node = body.add(body.unique_name(name), "Cast", [source], device)
-    node.attr["SrcT"].type, node.attr["DstT"].type = dtypes
-    node.attr["Truncate"].b = False
+    set_cast(node, *dtypes)
     return node
+
+
+def set_cast(node: Any, have: int, want: int) -> None:
+    """Let a Cast go from one dtype to another."""
+    node.attr["SrcT"].type, node.attr["DstT"].type = have, want
+    node.attr["Truncate"].b = False

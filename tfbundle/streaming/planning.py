@@ -1,4 +1,4 @@
-"""Making a plan from an index and decisions. Pure: nothing is read or written here."""
+"""Making a plan from an index and decisions. No payload is read or written here."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from tfbundle.bundle.reader import BundleReader
+from tfbundle.bundle.transcode import pack_index
 from tfbundle.choosing.castable import can_stitch
 from tfbundle.choosing.decisions import Decisions
 from tfbundle.errors import FormatError
@@ -22,6 +24,19 @@ from tfbundle.streaming.plan import Edits, Plan, Rows, Slices, Targets
 
 STEP_NBYTES = 32 << 20
 """Source bytes of one unit of work: large against its overhead, small against what progress should show."""
+
+
+def plan_bundle(bundle: BundleReader, decisions: Decisions, layout: Layout, edits: Edits) -> Plan:
+    """Lay out the conversion of an open bundle; a V1 checkpoint as its copy in a bundle's form will be.
+
+    Raises:
+        BundleNotFoundError: a data file is missing.
+        FormatError: as ``plan_conversion``.
+    """
+    if bundle.is_v1:
+        return plan_conversion(*pack_index(bundle.index), decisions, layout, edits)
+    shard_nbytes = [shard.nbytes for shard in bundle.open_shards()]
+    return plan_conversion(bundle.index, shard_nbytes, decisions, layout, edits)
 
 
 def plan_conversion(
