@@ -12,8 +12,10 @@ import pytest
 
 from tfbundle.cli import name_map, status
 from tfbundle.cli.parser import VERBS
+from tfbundle.conversion import companion
 from tfbundle.exporters import npy_frame, safetensors_frame, safetensors_header, zip_directory
 from tfbundle.format import entries, extents, index, meta_graph, npy, state, varints
+from tfbundle.graph import wire
 from tfbundle.sstable import block as table_block
 from tfbundle.sstable import snappy
 from tfbundle.storage import buffers, remote_file
@@ -81,6 +83,8 @@ LIMITS = {
     "payloads over the same bytes, where they are read at all": extents.MAX_OVERLAP,
     "`checkpoint` file": state.MAX_STATE_NBYTES,
     "graph (`.meta`, `saved_model.pb`, frozen `.pb`)": meta_graph.MAX_GRAPH_NBYTES,
+    "graphs in a SavedModel": companion.MOST_GRAPHS,
+    "fields side by side in a message of a graph, such as nodes": wire.MOST_FIELDS,
     "`--map` file": name_map._MOST_NBYTES,
     "header of a `.npy` file": npy.MAX_HEADER_NBYTES,
     "header of a safetensors file": safetensors_header.MAX_HEADER_NBYTES,

@@ -1,20 +1,9 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from tests.support.graphs import FLOAT, INT64, STRING, function, node, types, value
+from tests.support.graphs import FLOAT, INT64, STRING, function, graph_of, node, types, value
 from tfbundle.errors import FormatError
-from tfbundle.graph.bodies import Graph
-from tfbundle.pb import message_class
-
-
-def graph_of(*nodes: Any, functions: Any = ()) -> Graph:
-    message = message_class("GraphDef")(node=nodes)
-    message.library.function.extend(functions)
-    return Graph(message)
-
 
 RESTORE = node("r", "RestoreV2", "f", "n", "p", dtypes=types(FLOAT, INT64))
 CONSTANT = node("c", "Const", dtype=value(type=STRING))
@@ -28,16 +17,16 @@ def test_outputs_in_the_main_graph() -> None:
         INT64,
         STRING,
     ]
-    assert [main.reference(RESTORE), main.reference(RESTORE, 1)] == ["r", "r:1"]
+    assert [main.reference("r"), main.reference("r", 1)] == ["r", "r:1"]
 
 
 def test_outputs_in_a_function() -> None:
     made = function("g", ["x"], [RESTORE, CONSTANT])
     made.signature.input_arg[0].type = INT64
-    body = graph_of(functions=[made]).functions["g"]
+    body = graph_of(functions=[made]).body("g")
     references = ("x", "r:tensors:0", "r:tensors:1", "c:output:0")
     assert [body.dtype(body.origin(reference)) for reference in references] == [INT64, FLOAT, INT64, STRING]
-    assert [body.reference(RESTORE), body.reference(RESTORE, 1)] == ["r:tensors:0", "r:tensors:1"]
+    assert [body.reference("r"), body.reference("r", 1)] == ["r:tensors:0", "r:tensors:1"]
     assert body.label(RESTORE) == "node 'r' of function 'g'"
 
 
@@ -52,7 +41,7 @@ def test_output_that_a_node_does_not_have() -> None:
     main = graph_of(RESTORE).main
     with pytest.raises(FormatError, match="node 'r': output 2 is read, RestoreV2 has 2"):
         main.dtype(main.origin("r:2"))
-    body = graph_of(functions=[function("g", [], [RESTORE])]).functions["g"]
+    body = graph_of(functions=[function("g", [], [RESTORE])]).body("g")
     for reference in ("r:tensors:2", "r:other:0"):
         with pytest.raises(FormatError, match="RestoreV2 has no such output"):
             body.origin(reference)
@@ -62,18 +51,18 @@ def test_two_nodes_of_one_name() -> None:
     with pytest.raises(FormatError, match="node 'c': two nodes have this name"):
         graph_of(CONSTANT, CONSTANT)
     with pytest.raises(FormatError, match="node 'c' of function 'g': two nodes have this name"):
-        graph_of(functions=[function("g", [], [CONSTANT, CONSTANT])])
+        graph_of(functions=[function("g", [], [CONSTANT, CONSTANT])]).body("g")
 
 
 def test_new_names_are_of_no_other_node() -> None:
     main = graph_of(CONSTANT, node("c_1", "NoOp")).main
     assert main.unique_name("c") == "c_2"
-    main.add("c_2", "NoOp", [])
+    main.add(node("c_2", "NoOp"))
     assert main.unique_name("c") == "c_3"
     assert [each.name for each in main.nodes] == ["c", "c_1", "c_2"]
 
 
 def test_nodes_that_are_left() -> None:
     main = graph_of(RESTORE, CONSTANT).main
-    main.keep_nodes([main.nodes[1]])
-    assert ([each.name for each in main.nodes], list(main.by_name)) == (["c"], ["c"])
+    main.keep_nodes(["c"])
+    assert ([each.name for each in main.nodes], list(main.nodes.names)) == (["c"], ["c"])

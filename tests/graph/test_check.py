@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.graph.test_bodies import graph_of
-from tests.support.graphs import FLOAT, HALF, INT64, function, node, value
+from tests.support.graphs import FLOAT, HALF, INT64, function, graph_of, node, value
 from tfbundle.errors import FormatError
 from tfbundle.graph.check import check_graph
 

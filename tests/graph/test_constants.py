@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.graph.test_bodies import graph_of
-from tests.support.graphs import FLOAT, function, node, shape_of, value
+from tests.support.graphs import FLOAT, function, graph_of, node, shape_of, value
 from tfbundle.errors import FormatError
 from tfbundle.graph.check import check_graph
-from tfbundle.graph.constants import find_constants, insert_casts, iter_encoded
+from tfbundle.graph.constants import find_constants, insert_casts
 from tfbundle.pb import message_class, parse_message
 
 F = value(type=FLOAT)
@@ -70,12 +69,11 @@ def test_casts_have_the_names_of_constants() -> None:
     assert [each.name for each in found] == ["a", "g/a"]
     for each in found:
         each.store(np.array([1, 2], np.float16).view(np.uint16))
-    casts = insert_casts(found)
-    assert {name: cast.name for name, cast in casts.items()} == {"a/float16": "a"}
+    assert insert_casts(found) == {"a": "a/float16"}
     check_graph(graph)
-    nbytes = graph.message.ByteSize()
-    data = b"".join(iter_encoded(graph.message, casts, {}))
-    assert len(data) == nbytes
+    stream = graph.stream(behind={"a/float16": "a"})
+    data = b"".join(stream.pieces())
+    assert len(data) == stream.nbytes
     message = parse_message("GraphDef", data)
     assert [(each.name, each.op, list(each.input)) for each in message.node] == [
         ("a/float16", "Const", []),
@@ -84,6 +82,6 @@ def test_casts_have_the_names_of_constants() -> None:
     ]
     tensor = message.node[0].attr["value"].tensor
     assert np.frombuffer(tensor.tensor_content, "<f2").tolist() == [1, 2]
-    body = graph.functions["g"]
+    body = graph.body("g")
     assert [list(each.input) for each in body.nodes] == [[], ["a:y:0"], ["a/float16:output:0"]]
     assert dict(body.function.ret) == {"y": "a:y:0"}

@@ -16,16 +16,19 @@ from tests.support.graphs import (
     call,
     function,
     meta_graph,
+    model_of,
     node,
     restore,
     saver_graph,
     strings,
     types,
     value,
+    written_model,
 )
+from tests.support.wire import bytes_field
 from tfbundle.errors import BundleError, FormatError, UnsupportedError
-from tfbundle.graph.bodies import Graph
 from tfbundle.graph.check import check_graph
+from tfbundle.graph.library import Graph
 from tfbundle.graph.models import NOT_FLOAT, TOGETHER, Model, Rewritten, settle
 from tfbundle.pb import message_class, parse_message
 
@@ -36,7 +39,7 @@ def whole(_name: str, part: str) -> bool:
 
 
 def dtypes(model: Model, name: str) -> list[int]:
-    return list(model.graph.main.by_name[name].attr["dtypes"].list.type)
+    return list(model.graph.main.nodes[name].attr["dtypes"].list.type)
 
 
 def limits(model: Model, names: Iterable[str]) -> dict[str, str]:
@@ -44,11 +47,11 @@ def limits(model: Model, names: Iterable[str]) -> dict[str, str]:
 
 
 def test_restores_and_saves_float16() -> None:
-    model = Model(saver_graph("a", "b", "c"))
+    model = model_of(saver_graph("a", "b", "c"))
     assert limits(model, "ac") == {}
     assert model.convert({"a", "c"}) == Rewritten(num_casts=4, num_retyped=2)
     assert dtypes(model, "restore") == dtypes(model, "save") == [HALF, FLOAT, HALF]
-    nodes = model.graph.main.by_name
+    nodes = model.graph.main.nodes
     assert list(nodes["assign_0"].input) == ["a", "restore/cast_f32"]
     assert list(nodes["assign_2"].input) == ["c", "restore/cast_f32_2"]
     assert list(nodes["save"].input)[3:] == ["a/cast_f16", "b", "c/cast_f16"]
@@ -57,22 +60,49 @@ def test_restores_and_saves_float16() -> None:
 
 def test_nothing_to_cast_changes_nothing() -> None:
     message = saver_graph("a", "b")
-    before = message.SerializeToString(deterministic=True)
-    assert Model(message).convert(()) == Rewritten()
-    assert message.SerializeToString(deterministic=True) == before
+    model = model_of(message)
+    assert model.convert(()) == Rewritten()
+    assert written_model(model) == message
 
 
 def test_fields_that_nobody_declares_pass_through() -> None:
-    message = parse_message("MetaGraphDef", saver_graph("a").SerializeToString() + b"\xfa\x3f\x03abc")
-    Model(message).convert({"a"})
-    assert b"\xfa\x3f\x03abc" in message.SerializeToString(deterministic=True)
+    def odd(number: int) -> bytes:
+        return bytes_field(1023, b"odd %d" % number)
+
+    message = saver_graph("a", extra=[call("f", "g")])
+    message.graph_def.library.function.append(function("g", [], []))
+    for number, each in enumerate(
+        [
+            message.graph_def.node[0],
+            message.graph_def.library.function[0],
+            message.graph_def.library,
+            message.graph_def,
+            message,
+        ]
+    ):
+        each.MergeFromString(odd(number))
+    model = model_of(message)
+    model.convert({"a"})
+    data = b"".join(model.stream().pieces())
+    assert [data.count(odd(number)) for number in range(5)] == [1] * 5
+    assert parse_message("MetaGraphDef", data).graph_def.library == message.graph_def.library
+
+
+def test_message_in_pieces_is_read_as_one() -> None:
+    """Protobuf lets a message come in pieces, which are merged."""
+    parts = [saver_graph("a").SerializeToString(), meta_graph([node("more", "NoOp")]).SerializeToString()]
+    model = Model(b"".join(parts))
+    assert "a" in model.graph.main.nodes
+    assert "more" in model.graph.main.nodes
+    model.convert({"a"})
+    assert written_model(model).graph_def.node[-1].op == "Cast"
 
 
 def test_what_is_restored_as_another_dtype_stays() -> None:
     message = saver_graph(
         "a", extra=[strings("more", [b"b"]), strings("p", [b""]), restore("r", HALF, names="more", parts="p")]
     )
-    assert limits(Model(message), "ab") == {"b": NOT_FLOAT}
+    assert limits(model_of(message), "ab") == {"b": NOT_FLOAT}
 
 
 def test_names_that_one_function_restores_are_decided_together() -> None:
@@ -89,7 +119,7 @@ def test_names_that_one_function_restores_are_decided_together() -> None:
         calls += [each, strings(f"{name}_names", [name.encode()])]
     message = saver_graph("a", extra=calls)
     message.graph_def.library.function.append(made)
-    model = Model(message)
+    model = model_of(message)
     assert limits(model, "axy") == {}
     assert limits(model, "ax") == {"x": TOGETHER}
     assert model.convert({"a", "x", "y"}).num_retyped == 3
@@ -98,18 +128,18 @@ def test_names_that_one_function_restores_are_decided_together() -> None:
 def test_file_with_another_name_is_not_that_of_the_saver() -> None:
     other = [strings("other", [b"start.ckpt"], []), strings("n", [b"a"]), strings("p", [b""])]
     message = saver_graph("a", extra=[*other, node("r", "RestoreV2", "other", "n", "p", dtypes=types(FLOAT))])
-    model = Model(message)
+    model = model_of(message)
     model.convert({"a"})
     assert dtypes(model, "r") == [FLOAT]
     message.saver_def.filename_tensor_name = "other:0"
-    assert len(Model(message).savers) == 3
+    assert len(model_of(message).savers) == 3
 
 
 def test_names_that_are_no_constants() -> None:
     extra = [node("n", "Placeholder", dtype=value(type=STRING)), strings("p", [b""])]
     message = saver_graph("a", extra=[*extra, restore("r", FLOAT, names="n", parts="p")])
     with pytest.raises(UnsupportedError, match="node 'r': the names of its tensors are no constants"):
-        limits(Model(message), "a")
+        limits(model_of(message), "a")
 
 
 def test_custom_op_is_refused_by_name_where_it_matters() -> None:
@@ -117,20 +147,20 @@ def test_custom_op_is_refused_by_name_where_it_matters() -> None:
         return saver_graph("a", extra=[node("mine", "MyOp", "restore")])
 
     with pytest.raises(UnsupportedError, match="nobody knows the op 'MyOp'"):
-        Model(reading()).convert({"a"})
-    harmless = Model(saver_graph("a", extra=[node("mine", "MyOp", "a/read")]))
+        model_of(reading()).convert({"a"})
+    harmless = model_of(saver_graph("a", extra=[node("mine", "MyOp", "a/read")]))
     assert harmless.convert({"a"}).num_casts == 2
     own = message_class("OpDef")(name="MyOp")
     own.input_arg.add(name="x", type=FLOAT)
     message = reading()
     message.meta_info_def.stripped_op_list.op.append(own)
-    assert Model(message).convert({"a"}).num_casts == 2
+    assert model_of(message).convert({"a"}).num_casts == 2
 
 
 def test_dropped_tensors_are_not_restored() -> None:
-    model = Model(saver_graph("a", "b", "c"))
+    model = model_of(saver_graph("a", "b", "c"))
     assert model.reduce({"b", "nobody's"}) == Rewritten(num_removed=1)
-    nodes = model.graph.main.by_name
+    nodes = model.graph.main.nodes
     assert "assign_1" not in nodes
     assert list(nodes["all"].input) == ["^assign_0", "^assign_2"]
     assert list(nodes["assign_2"].input) == ["c", "restore:1"]
@@ -143,8 +173,8 @@ def test_dropped_tensors_are_not_restored() -> None:
 
 def test_no_graph() -> None:
     with pytest.raises(FormatError, match="no graph"):
-        Model(message_class("MetaGraphDef")())
-    assert Model(meta_graph([])).savers == []
+        model_of(message_class("MetaGraphDef")())
+    assert model_of(meta_graph([])).savers == []
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -158,12 +188,11 @@ def test_any_damage_is_an_error_of_ours(seed: int) -> None:
         for _ in range(rng.randint(1, 4)):
             data[rng.randrange(len(data))] = rng.randrange(256)
         try:
-            message = parse_message("MetaGraphDef", bytes(data))
-            model = Model(message)
+            model = Model(bytes(data))
             limits(model, "ab")
             model.reduce({"b"})
             model.convert({"a"})
-            check_graph(Graph(message.graph_def))
+            check_graph(Graph(written_model(model).graph_def.SerializeToString()))
         except BundleError:
             pass
     assert time.monotonic() - start < 60
@@ -172,7 +201,7 @@ def test_any_damage_is_an_error_of_ours(seed: int) -> None:
 def test_many_variables_take_linear_time() -> None:
     names = [f"v{number}" for number in range(4000)]
     start = time.monotonic()
-    model = Model(saver_graph(*names))
+    model = model_of(saver_graph(*names))
     assert limits(model, names) == {}
     model.reduce(set(names[::2]))
     assert model.convert(set(names[1::2])).num_casts == 4000
@@ -184,4 +213,4 @@ def test_cycles_end() -> None:
     loop: Any = [node("x", "Identity", "y", T=value(type=STRING)), node("y", "Identity", "x", T=value(type=STRING))]
     message = saver_graph("a", extra=[*loop, restore("r", FLOAT, names="x")])
     with pytest.raises(FormatError, match="passes through more than 32 nodes"):
-        limits(Model(message), "a")
+        limits(model_of(message), "a")

@@ -69,7 +69,7 @@ def test_a_claim_of_many_outputs_takes_no_room() -> None:
 
 def test_places() -> None:
     arguments = Arguments(
-        [Argument("a", 2, [FLOAT], False), Argument("none", 0, [], False), Argument("b", 2, [1, 9], False)]
+        [Argument("a", 2, (FLOAT,), False), Argument("none", 0, (), False), Argument("b", 2, (1, 9), False)]
     )
     assert [arguments.place("a", 1), arguments.place("b", 1), arguments.place("b", 2)] == [1, 3, None]
     assert [arguments.place("none", 0), arguments.place("c", 0)] == [None, None]

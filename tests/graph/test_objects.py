@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.graphs import FLOAT, HALF, shape_of
+from tests.support.graphs import FLOAT, HALF, function, graph_of, shape_of, written
 from tfbundle.errors import FormatError
 from tfbundle.format.object_graph import SlotVariable, TrackableObject
-from tfbundle.graph.bodies import Graph
 from tfbundle.graph.check import check_graph
+from tfbundle.graph.library import Graph
 from tfbundle.graph.objects import add_functions, can_convert, find_variables, hide_variables
 from tfbundle.pb import message_class
 
@@ -53,15 +53,15 @@ def test_references_to_nowhere() -> None:
 
 def test_functions_type_check_and_are_bound() -> None:
     message = saved_graph()
-    add_functions(message, {2})
-    saved = message.object_graph_def
+    graph, saved = Graph(b""), message.object_graph_def
+    add_functions(graph, saved, {2})
     assert len(saved.nodes) == 6
     saveable = saved.nodes[2].saveable_objects[".TENSORS"]
     assert (saveable.save_function, saveable.restore_function) == (4, 5)
     names = [saved.nodes[number].function.concrete_functions[0] for number in (4, 5)]
     assert [list(saved.concrete_functions[name].bound_inputs) for name in names] == [[2], [2]]
-    check_graph(Graph(message.graph_def))
-    functions = {each.signature.name: each for each in message.graph_def.library.function}
+    check_graph(graph)
+    functions = {each.signature.name: each for each in written(graph).library.function}
     assert [each.type for each in functions[names[0]].signature.output_arg] == [HALF]
     assert functions[names[1]].signature.input_arg[0].type == HALF
     assert functions[names[1]].signature.input_arg[1].handle_data[0].dtype == FLOAT
@@ -69,9 +69,9 @@ def test_functions_type_check_and_are_bound() -> None:
 
 def test_names_of_functions_are_of_no_other() -> None:
     message = saved_graph()
-    message.graph_def.library.function.add().signature.name = "__inference_save_float16_2"
-    add_functions(message, {2})
-    names = [each.signature.name for each in message.graph_def.library.function]
+    graph = graph_of(functions=[function("__inference_save_float16_2", [], [])])
+    add_functions(graph, message.object_graph_def, {2})
+    names = list(graph.functions)
     assert names[1] == "__inference_save_float16_2_"
     assert len(set(names)) == 3
 

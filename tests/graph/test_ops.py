@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import zlib
 
-import pytest
-
 from tests import make_op_table
 from tests.support.graphs import FLOAT
-from tfbundle.errors import FormatError
 from tfbundle.graph.ops import OpTable, known_ops
 from tfbundle.pb import message_class
 
@@ -44,8 +41,5 @@ def test_own_ops_serve_for_those_that_nobody_else_knows() -> None:
 
 
 def test_function_is_an_op() -> None:
-    function = message_class("FunctionDef")()
-    function.signature.name = "f"
-    assert OpTable(functions=[function]).find("f") is function.signature
-    with pytest.raises(FormatError, match="function 'f': two functions have this name"):
-        OpTable(functions=[function, message_class("FunctionDef").FromString(function.SerializeToString())])
+    mine = op("f")
+    assert OpTable(function={"f": mine}.get).find("f") is mine

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.graph.test_bodies import graph_of
 from tests.graph.test_check import F, H, L, constant
-from tests.support.graphs import FLOAT, HALF, function, node
+from tests.support.graphs import FLOAT, HALF, function, graph_of, node
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.graph.check import check_graph
 from tfbundle.graph.repair import repair_graph
@@ -14,12 +13,13 @@ def test_readers_share_a_cast() -> None:
     graph = graph_of(
         constant("a", H), node("x", "Neg", "a", T=F), node("y", "Neg", "a:0", T=F), node("z", "Neg", "a", T=H)
     )
-    graph.main.nodes[0].device = "/CPU:1"
+    with graph.main.change("a") as changed:
+        changed.device = "/CPU:1"
     assert repair_graph(graph, {("", "a")}) == 1
-    cast = graph.main.nodes[-1]
+    _, *readers, cast = graph.main.nodes
     assert (cast.name, cast.op, list(cast.input), cast.device) == ("a/cast_f32", "Cast", ["a"], "/CPU:1")
     assert (cast.attr["SrcT"].type, cast.attr["DstT"].type, cast.attr["Truncate"].b) == (HALF, FLOAT, False)
-    assert [list(each.input) for each in graph.main.nodes[1:4]] == [["a/cast_f32"], ["a/cast_f32"], ["a"]]
+    assert [list(each.input) for each in readers] == [["a/cast_f32"], ["a/cast_f32"], ["a"]]
     check_graph(graph)
     assert repair_graph(graph, ()) == 0
 
@@ -27,7 +27,7 @@ def test_readers_share_a_cast() -> None:
 def test_both_directions_and_names_that_are_taken() -> None:
     graph = graph_of(constant("a", F), constant("a/cast_f16", F), node("x", "Neg", "a", T=H))
     assert repair_graph(graph, ()) == 1
-    assert list(graph.main.nodes[2].input) == ["a/cast_f16_1"]
+    assert list(graph.main.nodes["x"].input) == ["a/cast_f16_1"]
     check_graph(graph)
 
 
@@ -38,10 +38,10 @@ def test_within_functions() -> None:
     made.ret["y"] = "n:y:0"
     graph = graph_of(functions=[made])
     assert repair_graph(graph, ()) == 2
-    body = graph.functions["g"]
-    assert list(body.nodes[0].input) == ["arg/cast_f32:y:0"]
+    body = graph.body("g")
+    assert list(body.nodes["n"].input) == ["arg/cast_f32:y:0"]
     assert dict(body.function.ret) == {"y": "n/cast_f16:y:0"}
-    assert [list(each.input) for each in body.nodes[1:]] == [["arg"], ["n:y:0"]]
+    assert [list(each.input) for each in body.nodes][1:] == [["arg"], ["n:y:0"]]
     check_graph(graph)
 
 

@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.graphs import FLOAT, function, node, saver_graph, strings, value
+from tests.support.graphs import FLOAT, function, model_of, node, saver_graph, strings, value
 from tfbundle.errors import FormatError, UnsupportedError
-from tfbundle.graph.models import Model
 from tfbundle.graph.strip import output_nodes, strip_training
 from tfbundle.pb import message_class
 
@@ -42,10 +41,10 @@ def training_graph() -> Any:
 
 
 def test_what_outputs_need_stays() -> None:
-    model = Model(training_graph())
+    model = model_of(training_graph())
     names, num_removed = strip_training(model, ["y"])
     assert names == {"w"}
-    left = set(model.graph.main.by_name)
+    left = set(model.graph.main.nodes.names)
     assert {"y", "w", "w/read", "w/init", "w/start", "restore", "assign_0", "all", "asset", "file"} <= left
     assert not {"step", "w/slot", "w/slot/read", "assign_1", "called", "colocated"} & left
     assert num_removed > 0
@@ -54,18 +53,18 @@ def test_what_outputs_need_stays() -> None:
     assert sorted(message.collection_def) == ["asset_filepaths", "mixed", "variables"]
     assert list(message.collection_def["mixed"].node_list.value) == ["y:0"]
     assert len(message.collection_def["variables"].bytes_list.value) == 1
-    assert not len(message.graph_def.library.function)
+    assert not model.graph.functions
 
 
 def test_functions_that_are_called_stay_and_places_are_forgotten() -> None:
-    model = Model(training_graph())
+    model = model_of(training_graph())
     strip_training(model, ["colocated", "called"])
-    assert [each.signature.name for each in model.message.graph_def.library.function] == ["g", "h"]
-    assert list(model.graph.main.by_name["colocated"].attr["_class"].list.s) == [b"loc:@w"]
+    assert list(model.graph.functions) == ["g", "h"]
+    assert list(model.graph.main.nodes["colocated"].attr["_class"].list.s) == [b"loc:@w"]
 
 
 def test_outputs_by_name() -> None:
-    model = Model(training_graph())
+    model = model_of(training_graph())
     assert output_nodes(model, ["y:0", "step"]) == ["step", "y"]
     assert output_nodes(model, []) == ["step", "y"]
     assert output_nodes(model, ["y", "nowhere"]) == []
@@ -75,12 +74,12 @@ def test_what_is_refused() -> None:
     message = training_graph()
     message.object_graph_def.nodes.add()
     with pytest.raises(UnsupportedError, match="SavedModel of TF2"):
-        strip_training(Model(message), ["y"])
+        strip_training(model_of(message), ["y"])
     message = training_graph()
     message.collection_def["variables"].bytes_list.value.append(b"\xff")
     with pytest.raises(FormatError, match="VariableDef not parseable"):
-        strip_training(Model(message), ["y"])
+        strip_training(model_of(message), ["y"])
     message = training_graph()
     message.saver_def.restore_op_name = "nowhere"
     with pytest.raises(FormatError, match="nowhere"):
-        strip_training(Model(message), ["y"])
+        strip_training(model_of(message), ["y"])

@@ -162,7 +162,7 @@ def test_saved_model_cli(name: str, saved: Any, tmp_path: Path) -> None:
 def test_tf2_needs_the_functions_that_restore(saved: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is good enough for the loader of TF1 is not for that of TF2: the reason for all of ``objects``."""
     tf, source = tensorflow(), saved("cnn")
-    monkeypatch.setattr(models, "add_functions", lambda message, numbers: None)
+    monkeypatch.setattr(models, "add_functions", lambda graph, saved, numbers: None)
     tfbundle.halve(source, tmp_path / "half")
     assert largest_difference(run_v1(tf, source), run_v1(tf, tmp_path / "half")) <= 5e-4
     with pytest.raises(Exception, match="dtype float does not equal original dtype half"):

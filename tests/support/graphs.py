@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tfbundle.pb import message_class
+from tfbundle.graph.library import Graph
+from tfbundle.graph.models import Model
+from tfbundle.pb import message_class, parse_message
 
 FLOAT, STRING, INT64, HALF, RESOURCE = 1, 7, 9, 19, 20
 
@@ -81,6 +83,34 @@ def function(name: str, arguments: Iterable[str], nodes: Iterable[Any]) -> Any:
 def call(name: str, target: str, *inputs: str, op: str = "StatefulPartitionedCall") -> Any:
     """Return a node that calls a function."""
     return node(name, op, *inputs, f=value(func=message_class("NameAttrList")(name=target)))
+
+
+def graph_of(*nodes: Any, functions: Iterable[Any] = ()) -> Graph:
+    """Return a graph of nodes and functions."""
+    message = message_class("GraphDef")(node=nodes)
+    message.library.function.extend(functions)
+    return Graph(message.SerializeToString())
+
+
+def written(graph: Graph) -> Any:
+    """Return a graph as it is written, as a GraphDef."""
+    stream = graph.stream()
+    data = b"".join(stream.pieces())
+    assert len(data) == stream.nbytes
+    return parse_message("GraphDef", data)
+
+
+def model_of(message: Any) -> Model:
+    """Return the model of a MetaGraphDef."""
+    return Model(message.SerializeToString())
+
+
+def written_model(model: Model) -> Any:
+    """Return a model as it is written, as a MetaGraphDef."""
+    stream = model.stream()
+    data = b"".join(stream.pieces())
+    assert len(data) == stream.nbytes
+    return parse_message("MetaGraphDef", data)
 
 
 def small_graph() -> list[Any]:

@@ -22,6 +22,7 @@ from tfbundle.reporting.notes import UNKNOWN_OVERFLOW_NOTE, UNKNOWN_SIZES_NOTE, 
 from tfbundle.reporting.report import CastReport, TensorReports
 from tfbundle.storage.anywhere import Anywhere
 from tfbundle.storage.base import Storage
+from tfbundle.storage.stream import Stream
 from tfbundle.streaming.layout import Layout
 from tfbundle.streaming.plan import Plan
 from tfbundle.streaming.run import RunOptions, carry_out
@@ -105,7 +106,7 @@ def cast_bundle(bundle: BundleReader, prefix: str, request: Request, options: Ru
         stats: StatsTable | None = None
         if options.dry_run:
             beside = _beside(graph, plan, prefix)
-            nbytes = sum(plan.shard_nbytes) + sum(map(len, beside.values()))
+            nbytes = sum(plan.shard_nbytes) + sum(stream.nbytes for stream in beside.values())
             notes += [*_unknowns(bundle, plan, request.policy), room_note(prefix, nbytes, storage)]
         else:
             _check_targets(prefix, plan, request, options, storage)
@@ -142,7 +143,7 @@ def _carry_out(
     return plan, stats
 
 
-def _beside(graph: Companion | None, plan: Plan, prefix: str) -> dict[str, bytes]:
+def _beside(graph: Companion | None, plan: Plan, prefix: str) -> dict[str, Stream]:
     """Return the files that are published together with the bundle."""
     if graph is None:
         return {}

@@ -23,19 +23,21 @@ from tfbundle.format.readable import plural
 from tfbundle.format.slices import parse_shape_and_slice, resolve_slice
 from tfbundle.graph.models import Model, Rewritten, settle
 from tfbundle.graph.strip import output_nodes, strip_training
-from tfbundle.pb import parse_message
+from tfbundle.graph.wire import Spans, among, framed, take_apart
 from tfbundle.reporting.graph_report import GraphReport, Kind
 from tfbundle.storage.base import Storage
+from tfbundle.storage.stream import Stream, joined, whole
 from tfbundle.streaming.plan import Plan
 
 _ADVICE = "--graph leave converts the checkpoint alone"
 _MOST_NAMES = 5
 _STATE_NOTE = "{} of optimizer state become float16, small moments zero: training that goes on from them goes wrong"
-_MESSAGES = {"SavedModel": "SavedModel", "meta": "MetaGraphDef"}
+_META_GRAPH = 2  # of SavedModel
+MOST_GRAPHS = 1000
 
 
 class _Result(NamedTuple):
-    contents: bytes
+    contents: Stream
     done: Rewritten
 
 
@@ -63,15 +65,11 @@ class Companion:
         self.path = path
         with _advising(path):
             self._contents = read_graph_file(path, storage)
-            self._message = parse_message(_MESSAGES[kind], self._contents)
-            if kind == "SavedModel" and not self._message.meta_graphs:
-                raise FormatError("not a SavedModel: no graph in it")
+            self._rest, self._places = b"", Spans([(0, len(self._contents))])
+            if kind == "SavedModel":
+                self._rest, self._places = _find_graphs(self._contents)
         self._models: list[Model] = []
         self._result: _Result | None = None
-
-    @property
-    def _graphs(self) -> list[Any]:
-        return list(self._message.meta_graphs) if self.kind == "SavedModel" else [self._message]
 
     def limit(self, bundle: BundleReader, names: TensorNames, decisions: Decisions) -> Decisions:
         """Return the decisions with those tensors kept that the graph cannot restore as float16.
@@ -84,7 +82,7 @@ class Companion:
         if (decisions.dtypes[is_cast] != named_data_type("float16").number).any():
             raise ValueError("beside its graph, a checkpoint becomes float16 only; --graph leave converts it alone")
         with _advising(self.path):
-            self._models = self._models or [Model(graph, names.graph) for graph in self._graphs]
+            self._models = self._models or [Model(self._contents, place, names.graph) for place in self._places]
             decisions = self._strip(names, decisions)
             is_cast = decisions.are("cast")
             places = {name: at for at, name in enumerate(names) if is_cast[at]}
@@ -116,16 +114,10 @@ class Companion:
             names, num_removed = strip_training(model, nodes)
             needed |= names
             self._num_stripped += num_removed
-        self._leave_out([model for model in self._models if model not in [kept for kept, _ in found]])
+        self._models = [model for model, _ in found]  # other graphs of a SavedModel lack the outputs
         return needed
 
-    def _leave_out(self, models: list[Model]) -> None:
-        """Leave out graphs of a SavedModel that lack the outputs."""
-        for at in reversed([at for at, model in enumerate(self._models) if model in models]):
-            del self._message.meta_graphs[at]
-            del self._models[at]
-
-    def rewrite(self, plan: Plan) -> bytes:
+    def rewrite(self, plan: Plan) -> Stream:
         """Return the graph for what a plan makes of the checkpoint; where nothing is cast or dropped, as it was.
 
         Raises:
@@ -143,15 +135,18 @@ class Companion:
         done = Rewritten(*map(sum, zip(*steps, strict=True)))
         done = done._replace(num_removed=done.num_removed + self._num_stripped)
         if done == Rewritten():
-            return _Result(self._contents, done)
-        if self._message.ByteSize() > MAX_GRAPH_NBYTES:
+            return _Result(whole(self._contents), done)
+        graphs = [model.stream() for model in self._models]
+        if self.kind == "SavedModel":
+            graphs = [among(self._rest, _META_GRAPH, joined(*(framed(_META_GRAPH, graph) for graph in graphs)))]
+        if graphs[0].nbytes > MAX_GRAPH_NBYTES:
             raise UnsupportedError(f"the graph would take more than {MAX_GRAPH_NBYTES} bytes")
-        return _Result(self._message.SerializeToString(deterministic=True), done)
+        return _Result(graphs[0], done)
 
     @property
-    def contents(self) -> bytes:
+    def contents(self) -> Stream:
         """The graph as it is to be written."""
-        return self._result.contents if self._result else self._contents
+        return self._result.contents if self._result else whole(self._contents)
 
     def notes(self, saved_nbytes: int) -> list[str]:
         """Return what the user should know.
@@ -175,17 +170,32 @@ class Companion:
         Args:
             target: path of the new one.
         """
-        contents, done = self._result or _Result(self._contents, Rewritten())
+        done = self._result.done if self._result else Rewritten()
         return GraphReport(
             self.kind,
             self.path,
             target,
             len(self._contents),
-            len(contents),
+            self.contents.nbytes,
             done.num_casts,
             done.num_functions,
             done.num_removed,
         )
+
+
+def _find_graphs(data: bytes) -> tuple[bytes, Spans]:
+    """Return what a SavedModel has beside graphs, and where these lie.
+
+    Raises:
+        FormatError: there are none, or far too many.
+    """
+    parts = take_apart("SavedModel", data, [(0, len(data))], [_META_GRAPH])
+    places = parts.spans[_META_GRAPH]
+    if not places:
+        raise FormatError("not a SavedModel: no graph in it")
+    if len(places) > MOST_GRAPHS:
+        raise FormatError(f"{len(places)} graphs in a SavedModel, expected at most {MOST_GRAPHS}")
+    return parts.rest, places
 
 
 @contextmanager

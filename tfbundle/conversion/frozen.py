@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -19,24 +19,16 @@ from tfbundle.choosing.decisions import OVERFLOW, Decision
 from tfbundle.conversion.request import Request
 from tfbundle.errors import BundleExistsError, CastError, FormatError, UnsupportedError
 from tfbundle.format.dtypes import named_data_type
-from tfbundle.graph.bodies import Graph
 from tfbundle.graph.check import check_graph
-from tfbundle.graph.constants import (
-    Constant,
-    Stream,
-    encoded_nbytes,
-    find_constants,
-    insert_casts,
-    iter_content,
-    iter_encoded,
-)
+from tfbundle.graph.constants import Constant, find_constants, insert_casts, iter_content
+from tfbundle.graph.library import Graph
 from tfbundle.graph.outline import Content, read_outline
 from tfbundle.reporting.graph_report import GraphReport
 from tfbundle.reporting.listed import ListedReports
 from tfbundle.reporting.report import CastReport, TensorReport
 from tfbundle.storage import paths
 from tfbundle.storage.base import ReadableFile, Storage, staging
-from tfbundle.storage.buffers import WINDOW_NBYTES
+from tfbundle.storage.stream import Stream, write_stream
 from tfbundle.streaming.run import RunOptions
 
 SUBNORMAL = "more than 1 % would be subnormal or zero"
@@ -83,29 +75,41 @@ def halve_frozen(source: str, target: str, request: Request, options: RunOptions
         path = paths.join(target, paths.basename(source))
     _check_place(source, path, options.if_exists, storage)
     with blaming(source), open_graph_file(source, storage) as file:
-        message, contents = read_outline(file)
-        if not len(message.node):
+        data, contents = read_outline(file)
+        graph = Graph(data)
+        if not len(graph.main.nodes):
             raise UnsupportedError("no graph: a .pb file that is converted holds a frozen GraphDef")
-        graph = Graph(message)
         check_graph(graph)
         constants, stats = _decide(find_constants(graph, contents), request, file)
         chosen = [each.constant for each in constants if each.decision.action == "cast"]
-        casts = insert_casts(chosen)
-        new_nbytes, pieces = file.nbytes, iter_content(Content(0, file.nbytes), file)
+        stream = Stream(file.nbytes, partial(iter_content, Content(0, file.nbytes), file))
         if chosen:
-            check_graph(Graph(message))
-            streams = _make_streams(chosen, contents, request.policy, file)
-            new_nbytes, pieces = encoded_nbytes(message, streams), iter_encoded(message, casts, streams)
+            names = insert_casts(chosen)
+            check_graph(graph.changed)
+            streams = _make_streams(chosen, names, contents, request.policy, file)
+            stream = graph.stream(streams, {new: old for old, new in names.items()})
         if not options.dry_run:
-            _write(path, pieces, new_nbytes, storage)
-        report = GraphReport("frozen", source, path, file.nbytes, new_nbytes, len(chosen))
+            _write(path, stream, storage)
+        report = GraphReport("frozen", source, path, file.nbytes, stream.nbytes, len(chosen))
     return _report(source, path, constants, stats, report, options)
 
 
 def _make_streams(
-    chosen: list[Constant], contents: Mapping[str, Content], policy: CastPolicy, file: ReadableFile
+    chosen: list[Constant],
+    names: Mapping[str, str],
+    contents: Mapping[str, Content],
+    policy: CastPolicy,
+    file: ReadableFile,
 ) -> dict[str, Stream]:
-    """Return how to write the contents that stayed in the file, by the names that their nodes have now."""
+    """Return how to write the contents that stayed in the file, by the names that their nodes have now.
+
+    Args:
+        chosen: the constants that are cast.
+        names: their new names.
+        contents: all contents, by old names.
+        policy: how to cast.
+        file: where they are.
+    """
     cast = {constant.name: constant for constant in chosen if constant.content is not None}
     streams = {
         name: Stream(content.nbytes, partial(iter_content, content, file))
@@ -113,7 +117,7 @@ def _make_streams(
         if name not in cast
     }
     for constant in cast.values():
-        streams[constant.node.name] = Stream(constant.nbytes // 2, partial(_iter_halves, constant, policy, file))
+        streams[names[constant.name]] = Stream(constant.nbytes // 2, partial(_iter_halves, constant, policy, file))
     return streams
 
 
@@ -212,32 +216,11 @@ def _check_overflow(constants: list[_Constant], table: StatsTable, policy: CastP
     raise CastError(constants[worst].constant.name, count, largest, _REMEDY, names)
 
 
-def _write(path: str, pieces: Iterable[bytes], nbytes: int, storage: Storage) -> None:
-    check_room(path, nbytes, storage)
+def _write(path: str, stream: Stream, storage: Storage) -> None:
+    check_room(path, stream.nbytes, storage)
     with staging(storage, replace=True) as stage:
-        file, end = stage.create(path), 0
-        for piece in _in_windows(pieces):
-            file.write_at(end, piece)
-            end += len(piece)
+        write_stream(stream, stage.create(path))
         stage.publish_over(path)
-
-
-def _in_windows(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the same bytes in pieces of some size, so that few are written.
-
-    Example:
-        >>> list(_in_windows([b"a", b"b"]))
-        [b'ab']
-    """
-    waiting, nbytes = [], 0
-    for piece in pieces:
-        waiting.append(piece)
-        nbytes += len(piece)
-        if nbytes >= WINDOW_NBYTES:
-            yield b"".join(waiting)
-            waiting, nbytes = [], 0
-    if waiting:
-        yield b"".join(waiting)
 
 
 def _report(

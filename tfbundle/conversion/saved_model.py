@@ -22,6 +22,7 @@ from tfbundle.storage import paths
 from tfbundle.storage.base import Stage, Storage, staging
 from tfbundle.storage.buffers import WINDOW_NBYTES
 from tfbundle.storage.directory import staged_directory
+from tfbundle.storage.stream import Stream, write_stream
 from tfbundle.streaming.run import RunOptions
 
 _VARIABLES = "variables"
@@ -96,14 +97,13 @@ def _check_place(folder: str, target: str, if_exists: IfExists, storage: Storage
         raise BundleExistsError(f"exists already, and has what no SavedModel has: {others[0]}", target)
 
 
-def _add_files(folder: str, target: str, graph: bytes, storage: Storage) -> None:
+def _add_files(folder: str, target: str, graph: Stream, storage: Storage) -> None:
     """Write the graph, and copy what goes with it, into a directory that nobody sees yet."""
     with staging(storage, replace=False) as stage:
         for path in _iter_files(folder, storage):
             _copy(path, paths.join(target, path[len(paths.join(folder, "")) :]), stage, storage)
         last = paths.join(target, SAVED_MODEL_FILENAME)
-        file = stage.create(last)
-        file.write_at(0, graph)
+        write_stream(graph, stage.create(last))
         stage.publish(last)
 
 

@@ -8,12 +8,15 @@ Source: TensorFlow ``core/framework/node_def.proto``, ``core/framework/function.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from types import EllipsisType
 from typing import Any, NamedTuple
 
 from tfbundle.errors import FormatError
 from tfbundle.format.graph import label
 from tfbundle.graph.node_types import NodeTypes, Value, node_types, signature_arguments
+from tfbundle.graph.nodes import Nodes
 from tfbundle.graph.ops import OpTable
 
 _MOST_DIGITS = 9
@@ -25,38 +28,33 @@ class Origin(NamedTuple):
     Attributes:
         name: of a node, or of an argument of the function.
         number: which output of the node, among all; 0 for an argument.
-        node: the node; None for an argument.
+        is_argument: whether it is one.
     """
 
     name: str
     number: int
-    node: Any
+    is_argument: bool
 
 
 class Body:
     """The nodes of a graph or of a function.
 
     Args:
-        nodes: the repeated field of NodeDef messages.
+        nodes: these.
         ops: signatures of their ops.
-        function: the FunctionDef that the nodes are of; None for the main graph.
-
-    Raises:
-        FormatError: two nodes have the same name.
+        function: the FunctionDef that the nodes are of, without them; None for the main graph.
+        on_change: is called before something is changed.
     """
 
-    def __init__(self, nodes: Any, ops: OpTable, function: Any = None) -> None:
+    def __init__(self, nodes: Nodes, ops: OpTable, function: Any, on_change: Callable[[Body], None]) -> None:
         self.nodes = nodes
         self.function = function
         self._ops = ops
-        self._types: dict[str, NodeTypes | None] = {}
+        self._on_change = on_change
+        self._types: list[NodeTypes | EllipsisType | None] = []  # in the order of nodes, as far as they were needed
         self.arguments = {} if function is None else signature_arguments(function.signature.input_arg)
         listed = [] if function is None else function.signature.input_arg
         self.argument_numbers = {each.name: number for number, each in enumerate(listed)}
-        self.by_name: dict[str, Any] = {}
-        for node in nodes:
-            if self.by_name.setdefault(node.name, node) is not node:
-                raise FormatError("two nodes have this name", "", self.label(node))
 
     @property
     def name(self) -> str:
@@ -73,15 +71,19 @@ class Body:
         Raises:
             FormatError: its attributes make no sense.
         """
-        name = node.name
-        if name not in self._types:
-            signature = self._ops.find(node.op)
-            self._types[name] = None if signature is None else node_types(node, signature)
-        return self._types[name]
+        return self._types_of(node.name, node)
 
-    def forget_types(self, node: Any) -> None:
-        """Let the types of a node be found again, whose attributes have changed."""
-        self._types.pop(node.name, None)
+    def _types_of(self, name: str, node: Any = None) -> NodeTypes | None:
+        """Return the types of a node that is there, by its name."""
+        number = self.nodes.number(name)
+        if number >= len(self._types):
+            self._types += [...] * (len(self.nodes) - len(self._types))
+        found = self._types[number]
+        if found is ...:
+            node = node or self.nodes[name]
+            signature = self._ops.find(node.op)
+            found = self._types[number] = None if signature is None else node_types(node, signature)
+        return found
 
     def is_known(self, op: str) -> bool:
         """Tell whether the signature of an op is known."""
@@ -95,29 +97,33 @@ class Body:
         """
         name, *rest = reference.split(":")
         if name in self.argument_numbers:
-            return Origin(name, 0, None)
-        node = self.by_name.get(name)
-        if node is None:
+            return Origin(name, 0, True)
+        if name not in self.nodes:
             raise FormatError(f"an input reads {reference!r}, which is not there", "", self._place())
-        return Origin(name, self._output_number(node, reference, rest), node)
+        return Origin(name, self._output_number(name, reference, rest), False)
 
     def _place(self) -> str:
         return f"function {self.name!r}" if self.name else ""
 
-    def _output_number(self, node: Any, reference: str, rest: list[str]) -> int:
+    def _output_number(self, name: str, reference: str, rest: list[str]) -> int:
         digits = rest[-1] if rest else "0"
         is_number = digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS
         if not is_number or len(rest) > (1 if self.function is None else 2):
             raise FormatError(f"an input reads {reference!r}, which names no output", "", self._place())
         if len(rest) < 2:
             return int(digits)
-        types = self.types(node)
+        types = self._types_of(name)
         if types is None:  # whose outputs nobody knows: by the name of the list they are told apart all the same
             return int(digits)
         place = types.outputs.place(rest[0], int(digits))
         if place is None:
+            node = self.nodes[name]
             raise FormatError(f"an input reads {reference!r}; {node.op} has no such output", "", self.label(node))
         return place
+
+    def source(self, origin: Origin) -> Any:
+        """Return the node that an input reads; None for an argument."""
+        return None if origin.is_argument else self.nodes[origin.name]
 
     def dtype(self, origin: Origin) -> int | None:
         """Return the dtype of what an input reads; None where nobody knows.
@@ -125,7 +131,7 @@ class Body:
         Raises:
             FormatError: the node has no such output.
         """
-        if origin.node is None:
+        if origin.is_argument:
             return self.arguments.get(origin.name)
         value = self.output(origin)
         return None if value is None else value.dtype
@@ -136,24 +142,26 @@ class Body:
         Raises:
             FormatError: the node has no such output.
         """
-        types = self.types(origin.node)
+        types = self._types_of(origin.name)
         if types is None:
             return None
         value = types.outputs.find(origin.number)
         if value is None:
-            message = f"output {origin.number} is read, {origin.node.op} has {types.outputs.count}"
-            raise FormatError(message, "", self.label(origin.node))
+            node = self.nodes[origin.name]
+            message = f"output {origin.number} is read, {node.op} has {types.outputs.count}"
+            raise FormatError(message, "", self.label(node))
         return value
 
-    def reference(self, node: Any, number: int = 0) -> str:
+    def reference(self, name: str, number: int = 0) -> str:
         """Return the text by which an input reads an output of a node whose types are known."""
         if self.function is None:
-            return f"{node.name}:{number}" if number else str(node.name)
-        types = self.types(node)
+            return f"{name}:{number}" if number else name
+        types = self._types_of(name)
         value = None if types is None else types.outputs.find(number)
         if value is None:
+            node = self.nodes[name]
             raise FormatError(f"{node.op} has no output {number}", "", self.label(node))
-        return f"{node.name}:{value.argument}:{value.number}"
+        return f"{name}:{value.argument}:{value.number}"
 
     def data_inputs(self, node: Any) -> list[tuple[int, Origin]]:
         """Return the inputs of a node that are values: their places in ``node.input``, and what they read.
@@ -168,46 +176,33 @@ class Body:
     def unique_name(self, wanted: str) -> str:
         """Return a name that no node has yet, ``wanted`` or with a number at its end."""
         name, number = wanted, 0
-        while name in self.by_name or name in self.argument_numbers:
+        while name in self.nodes or name in self.argument_numbers:
             number += 1
             name = f"{wanted}_{number}"
         return name
 
-    def add(self, name: str, op: str, inputs: list[str], device: str = "") -> Any:
+    @contextmanager
+    def change(self, name: str) -> Iterator[Any]:
+        """Give a node to be changed, and put it back after that; its name becomes one that no other has."""
+        node = self.nodes[name]
+        yield node
+        self._on_change(self)
+        if self.nodes.number(name) < len(self._types):
+            self._types[self.nodes.number(name)] = ...
+        self.nodes.put(name, node)
+
+    def change_function(self) -> Any:
+        """Return the FunctionDef, which is to be changed, without its nodes."""
+        self._on_change(self)
+        return self.function
+
+    def add(self, node: Any) -> None:
         """Add a node at the end, under a name that no other has."""
-        node = self.nodes.add(name=name, op=op, input=inputs, device=device)
-        self.by_name[name] = node
-        return node
+        self._on_change(self)
+        self.nodes.add(node)
 
-    def keep_nodes(self, nodes: list[Any]) -> None:
-        """Remove all nodes but some, in whatever order these are given."""
-        copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
-        del self.nodes[:]
-        self.nodes.extend(copies)
-        self.by_name = {node.name: node for node in self.nodes}
+    def keep_nodes(self, names: Collection[str]) -> None:
+        """Remove all nodes but some."""
+        self._on_change(self)
         self._types.clear()
-
-
-class Graph:
-    """A graph with its functions.
-
-    Args:
-        message: a GraphDef.
-        own_ops: OpDefs that come with it.
-
-    Raises:
-        FormatError: two nodes of one body, or two functions, have the same name.
-    """
-
-    def __init__(self, message: Any, own_ops: Any = ()) -> None:
-        functions = message.library.function
-        self.message = message
-        self.ops = OpTable(own_ops, functions)
-        self.main = Body(message.node, self.ops)
-        self.functions = {
-            function.signature.name: Body(function.node_def, self.ops, function) for function in functions
-        }
-
-    def __iter__(self) -> Iterator[Body]:
-        yield self.main
-        yield from self.functions.values()
+        self.nodes.keep(names)

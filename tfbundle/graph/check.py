@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from tfbundle.errors import FormatError
 from tfbundle.format.dtypes import dtype_name
-from tfbundle.graph.bodies import Body, Graph, Origin
+from tfbundle.graph.bodies import Body, Origin
 from tfbundle.graph.node_types import Value
 
 
@@ -15,7 +15,7 @@ class Edge(NamedTuple):
     """A value on its way into a node, or out of a function.
 
     Attributes:
-        reader: the node that reads it; None where the function returns it.
+        reader: the node that reads it, as it is before changes; None where the function returns it.
         place: its number among ``reader.input``; the name of the function's result.
         origin: where it comes from.
         have: its dtype by number, None where nobody knows.
@@ -40,7 +40,7 @@ def iter_edges(body: Body) -> Iterator[Edge]:
     Raises:
         FormatError: an input reads what is not there, or a node has another number of inputs than its op wants.
     """
-    for node in list(body.nodes):
+    for node in body.nodes:
         types, inputs = body.types(node), body.data_inputs(node)
         if types is not None and len(inputs) != types.inputs.count:
             message = f"{node.op} has {len(inputs)} inputs, expected {types.inputs.count}"
@@ -62,17 +62,19 @@ def _iter_results(body: Body) -> Iterator[Edge]:
         yield Edge(None, result.name, origin, body.dtype(origin), want)
 
 
-def check_graph(graph: Graph) -> None:
+def check_graph(bodies: Iterable[Body]) -> None:
     """Check the types of all edges.
+
+    Args:
+        bodies: a graph, or some of it.
 
     Raises:
         FormatError: one does not fit; the message names its node.
 
     Example:
-        >>> from tfbundle.pb import message_class
-        >>> check_graph(Graph(message_class("GraphDef")()))
+        >>> check_graph(Graph(b""))
     """
-    for body in graph:
+    for body in bodies:
         for edge in iter_edges(body):
             if not edge.fits:
                 raise mismatch(body, edge)

@@ -8,25 +8,24 @@ Source: TensorFlow ``core/framework/tensor.proto``, ``graph.proto``; ``python/fr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tfbundle.errors import FormatError
 from tfbundle.format.graph import attribute
-from tfbundle.graph.bodies import Body, Graph
+from tfbundle.graph.bodies import Body
+from tfbundle.graph.library import Graph
 from tfbundle.graph.node_types import FLOAT, HALF
-from tfbundle.graph.outline import Content, encode_before
-from tfbundle.graph.repair import set_cast
-from tfbundle.sstable.varint import encode_varint
+from tfbundle.graph.outline import Content
+from tfbundle.graph.repair import make_cast, set_inputs
 from tfbundle.storage.base import ReadableFile
 from tfbundle.storage.buffers import WINDOW_NBYTES
 
 _WIDTH = 4
-_NODE_TAG = b"\x0a"  # field 1 of GraphDef
 _SUFFIX = "/float16"
 
 
@@ -36,14 +35,14 @@ class Constant(NamedTuple):
     Attributes:
         name: of its node; after that of its function and a slash, if it is in one.
         body: where it stands.
-        node: a NodeDef.
+        node_name: of its node, until a Cast takes it.
         shape: size of each dimension.
         content: where the values are in the file of the graph, if not in the node.
     """
 
     name: str
     body: Body
-    node: Any
+    node_name: str
     shape: tuple[int, ...]
     content: Content | None = None
 
@@ -63,11 +62,12 @@ class Constant(NamedTuple):
         Args:
             file: of the graph.
         """
-        tensor = self.node.attr["value"].tensor
         if self.content is not None:
             for window in iter_content(self.content, file):
                 yield np.frombuffer(window, "<f4").astype(np.float32, copy=False)
-        elif tensor.tensor_content:
+            return
+        tensor = self.body.nodes[self.node_name].attr["value"].tensor
+        if tensor.tensor_content:
             yield np.frombuffer(tensor.tensor_content, "<f4").astype(np.float32, copy=False)
         else:
             yield np.array(tensor.float_val, np.float32)
@@ -78,12 +78,12 @@ class Constant(NamedTuple):
         Args:
             halves: the bits of the values; None where they are not in the node.
         """
-        tensor = self.node.attr["value"].tensor
-        tensor.dtype = self.node.attr["dtype"].type = HALF
-        del tensor.float_val[:]
-        if halves is not None:
-            tensor.tensor_content = halves.astype("<u2", copy=False).tobytes()
-        self.body.forget_types(self.node)
+        with self.body.change(self.node_name) as node:
+            tensor = node.attr["value"].tensor
+            tensor.dtype = node.attr["dtype"].type = HALF
+            del tensor.float_val[:]
+            if halves is not None:
+                tensor.tensor_content = halves.astype("<u2", copy=False).tobytes()
 
 
 def iter_content(content: Content, file: ReadableFile) -> Iterator[bytes]:
@@ -123,93 +123,50 @@ def _iter_constants(body: Body, contents: Mapping[str, Content]) -> Iterator[Con
         if listed > expected or (nbytes and listed != expected):
             raise FormatError(f"{listed:g} values for {expected} elements", "", body.label(node))
         if listed == expected:
-            yield Constant(f"{body.name}/{node.name}" if body.name else node.name, body, node, shape, content)
+            name = f"{body.name}/{node.name}" if body.name else node.name
+            yield Constant(name, body, node.name, shape, content)
 
 
-def insert_casts(constants: Iterable[Constant]) -> dict[str, Any]:
+def insert_casts(constants: Iterable[Constant]) -> dict[str, str]:
     """Put a Cast to float32 behind each of some constants that hold float16 now; the constants get other names.
 
     Returns:
-        The Casts of the main graph, by the new name of the constant.
+        The new names of the constants of the main graph, by those that they had, which are those of their Casts.
     """
     by_body: dict[str, list[Constant]] = {}
     for constant in constants:
         by_body.setdefault(constant.body.name, []).append(constant)
-    casts = {}
+    names = {}
     for found in by_body.values():
         body = found[0].body
         if body.function is not None:
-            _read_casts(body, {constant.node.name for constant in found})
-        added = [_put_behind(body, constant.node) for constant in found]
+            _read_casts(body, {constant.node_name for constant in found})
+        added = {constant.node_name: _put_behind(body, constant.node_name) for constant in found}
         if body.function is None:
-            casts = dict(added)
-    return casts
+            names = added
+    return names
 
 
-def _put_behind(body: Body, node: Any) -> tuple[str, Any]:
-    """Rename a constant; return its new name, and the Cast that has the old one."""
-    name = node.name
-    node.name = body.unique_name(name + _SUFFIX)
-    body.by_name[node.name] = node
-    body.forget_types(node)
-    cast = body.add(name, "Cast", [body.reference(node)], node.device)
-    set_cast(cast, HALF, FLOAT)
-    body.forget_types(cast)
-    return node.name, cast
-
-
-class Stream(NamedTuple):
-    """The content of a constant that is written from the file it came in.
-
-    Attributes:
-        nbytes: how long it will be.
-        pieces: makes it.
-    """
-
-    nbytes: int
-    pieces: Callable[[], Iterable[bytes]]
-
-
-def iter_encoded(message: Any, casts: Mapping[str, Any], streams: Mapping[str, Stream]) -> Iterator[bytes]:
-    """Yield a GraphDef's bytes, a node at a time, each Cast behind its constant; takes the nodes out of the message.
-
-    Args:
-        message: a GraphDef.
-        casts: as ``insert_casts`` gives them.
-        streams: what nodes lack, by name.
-    """
-    behind = {cast.name for cast in casts.values()}
-    for node in message.node:
-        if node.name not in behind:
-            if node.name in streams:
-                yield encode_before(node, streams[node.name].nbytes)
-                yield from streams[node.name].pieces()
-            else:
-                yield _encode_node(node)
-            if node.name in casts:
-                yield _encode_node(casts[node.name])
-    del message.node[:]
-    yield message.SerializeToString(deterministic=True)
-
-
-def encoded_nbytes(message: Any, streams: Mapping[str, Stream]) -> int:
-    """Return how many bytes ``iter_encoded`` yields."""
-    without = sum(len(_encode_node(node)) for node in message.node if node.name in streams)
-    streamed = sum(len(encode_before(node, streams[node.name].nbytes)) for node in message.node if node.name in streams)
-    return int(message.ByteSize()) - without + streamed + sum(stream.nbytes for stream in streams.values())
-
-
-def _encode_node(node: Any) -> bytes:
-    data = node.SerializeToString(deterministic=True)
-    return _NODE_TAG + encode_varint(len(data)) + bytes(data)
+def _put_behind(body: Body, name: str) -> str:
+    """Give a constant's name to a Cast that reads it; return its new name."""
+    new = body.unique_name(name + _SUFFIX)
+    with body.change(name) as node:
+        node.name = new
+    body.add(make_cast(name, body.reference(new), (HALF, FLOAT), node.device))
+    return new
 
 
 def _read_casts(body: Body, names: set[str]) -> None:
     """Let all that reads a constant within a function read the Cast of that name: its output is called otherwise."""
     for node in body.nodes:
-        for at, reference in enumerate(node.input):
-            if reference.endswith(":output:0") and reference.partition(":")[0] in names:
-                node.input[at] = f"{reference.partition(':')[0]}:y:0"
+        inputs = [_read_cast(reference, names) for reference in node.input]
+        if inputs != list(node.input):
+            with body.change(node.name) as reader:
+                set_inputs(reader, inputs)
     for result, reference in list(body.function.ret.items()):
-        if reference.endswith(":output:0") and reference.partition(":")[0] in names:
-            body.function.ret[result] = f"{reference.partition(':')[0]}:y:0"
+        body.change_function().ret[result] = _read_cast(reference, names)
+
+
+def _read_cast(reference: str, names: set[str]) -> str:
+    name, *output = reference.split(":")
+    return f"{name}:y:0" if output == ["output", "0"] and name in names else reference

@@ -7,23 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tfbundle.errors import FormatError
 from tfbundle.format.object_graph import TrackableObject
-from tfbundle.graph.bodies import Graph
 from tfbundle.graph.check import check_graph
 from tfbundle.graph.classes import Classes
+from tfbundle.graph.library import Graph
 from tfbundle.graph.node_types import FLOAT, HALF
 from tfbundle.graph.objects import add_functions, can_convert, find_variables, hide_variables
 from tfbundle.graph.reduce import reduce_savers
 from tfbundle.graph.repair import repair_graph
 from tfbundle.graph.savers import SaverNode, find_savers
+from tfbundle.graph.wire import among, framed, take_apart
+from tfbundle.pb import parse_message
+from tfbundle.storage.stream import Stream
 
 NOT_FLOAT = "the graph restores it as another dtype"
 NO_VARIABLE = "no plain variable of the SavedModel"
 NO_PART = "the graph restores other parts than are stored"
 TOGETHER = "decided together with others that stay"
+
+_GRAPH_DEF = 2  # of MetaGraphDef
 
 HasPart = Callable[[str, str], bool]
 
@@ -48,21 +53,33 @@ class Model:
     """One graph with its savers and objects.
 
     Args:
-        message: a MetaGraphDef, which ``convert`` changes.
+        data: bytes in which a MetaGraphDef lies.
+        place: where it starts and ends; the whole by default.
         objects: those of the checkpoint; empty for one of TF1.
+
+    Attributes:
+        message: the MetaGraphDef without its graph.
+        graph: its graph.
 
     Raises:
         FormatError: the graph makes no sense, or a type in it does not fit.
-        UnsupportedError: a saver cannot be followed.
     """
 
-    def __init__(self, message: Any, objects: Sequence[TrackableObject] = ()) -> None:
-        if not message.HasField("graph_def"):
+    def __init__(
+        self, data: bytes, place: tuple[int, int] | None = None, objects: Sequence[TrackableObject] = ()
+    ) -> None:
+        parts = take_apart("MetaGraphDef", data, [place or (0, len(data))], [_GRAPH_DEF])
+        if not parts.spans[_GRAPH_DEF]:
             raise FormatError("not a MetaGraphDef: no graph in it")
-        self.message = message
-        self.graph = Graph(message.graph_def, message.meta_info_def.stripped_op_list.op)
+        self.message = parse_message("MetaGraphDef", parts.rest)
+        self.graph = Graph(data, parts.spans[_GRAPH_DEF], self.message.meta_info_def.stripped_op_list.op)
         check_graph(self.graph)
         self._objects = objects
+
+    def stream(self) -> Stream:
+        """Return the MetaGraphDef as it is now."""
+        rest = self.message.SerializeToString(deterministic=True)
+        return among(rest, _GRAPH_DEF, framed(_GRAPH_DEF, self.graph.stream()))
 
     @cached_property
     def savers(self) -> list[SaverNode]:
@@ -143,31 +160,34 @@ class Model:
         changed = _retype(self.savers, names)
         if not changed:
             return Rewritten()
-        num_casts = repair_graph(self.graph, changed)
+        num_casts = repair_graph(self.graph.changed, changed)
         variables = {number for name in names for number in self._variables.get(name, ())} if self._has_objects else ()
-        add_functions(self.message, variables)
+        add_functions(self.graph, self.message.object_graph_def, variables)
         self.refresh()
         return Rewritten(num_casts, len(changed), 2 * len(variables))
 
     def refresh(self) -> None:
-        """Look at the message as it is now.
+        """Look at the graph as it is now.
 
         Raises:
             FormatError: a type in it does not fit.
         """
         self.__dict__.pop("savers", None)
-        self.graph = Graph(self.message.graph_def, self.message.meta_info_def.stripped_op_list.op)
-        check_graph(self.graph)
+        check_graph(self.graph.changed)
 
 
 def _retype(savers: Iterable[SaverNode], names: Collection[str]) -> set[tuple[str, str]]:
     """Let savers handle some tensors as float16; return the nodes that changed."""
     changed = set()
     for saver in savers:
-        for number, tensor in enumerate(saver.tensors):
-            if tensor.dtype == FLOAT and any(name in names for name in tensor.names):
-                saver.set_dtype(number, HALF)
-                changed.add(saver.key)
+        numbers = [
+            number
+            for number, tensor in enumerate(saver.tensors)
+            if tensor.dtype == FLOAT and any(name in names for name in tensor.names)
+        ]
+        if numbers:
+            saver.set_dtype(numbers, HALF)
+            changed.add(saver.key)
     return changed
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from tfbundle.errors import FormatError
 from tfbundle.format.graph import label
 
 FLOAT, HALF = 1, 19
+_MOST_TYPES = 64  # of an argument whose types are kept for the next node
 _REFERENCE = 100  # added to a dtype's number for a reference to such a value
 
 
@@ -33,7 +34,7 @@ class Argument(NamedTuple):
 
     name: str
     num_values: int
-    types: Sequence[int]
+    types: tuple[int, ...]
     is_ref: bool
 
     def dtype(self, number: int) -> int:
@@ -61,7 +62,7 @@ class Arguments:
     """The inputs or the outputs of a node.
 
     Example:
-        >>> Arguments([Argument("a", 2, [1], False), Argument("b", 1, [9], False)]).find(2).dtype
+        >>> Arguments([Argument("a", 2, (1,), False), Argument("b", 1, (9,), False)]).find(2).dtype
         9
     """
 
@@ -118,10 +119,16 @@ def node_types(node: Any, signature: Any) -> NodeTypes | None:
     outputs = [_argument(argument, reader) for argument in signature.output_arg]
     if None in inputs or None in outputs:
         return None
-    return NodeTypes(
-        Arguments([argument for argument in inputs if argument]),
-        Arguments([argument for argument in outputs if argument]),
-    )
+    found = tuple(filter(None, inputs)), tuple(filter(None, outputs))
+    is_large = any(len(argument.types) > _MOST_TYPES for arguments in found for argument in arguments)
+    return _make(*found) if is_large else _share(*found)
+
+
+def _make(inputs: tuple[Argument, ...], outputs: tuple[Argument, ...]) -> NodeTypes:
+    return NodeTypes(Arguments(inputs), Arguments(outputs))
+
+
+_share = lru_cache(4096)(_make)  # graphs have many nodes of few kinds
 
 
 def signature_arguments(arguments: Sequence[Any]) -> dict[str, int]:
@@ -152,7 +159,7 @@ def _argument(argument: Any, attributes: _Attributes) -> Argument | None:
         listed = attributes.find(argument.type_list_attr, "list")
         if listed is None:
             return None
-        types = [_value_type(number) for number in listed.type]
+        types = tuple(_value_type(number) for number in listed.type)
         return Argument(argument.name, len(types), types, argument.is_ref)
     count = 1
     if argument.number_attr:
@@ -162,7 +169,7 @@ def _argument(argument: Any, attributes: _Attributes) -> Argument | None:
     number = attributes.find(argument.type_attr, "type") if argument.type_attr else argument.type
     if number is None:
         return None
-    return Argument(argument.name, count, [_value_type(number)], argument.is_ref or number > _REFERENCE)
+    return Argument(argument.name, count, (_value_type(number),), argument.is_ref or number > _REFERENCE)
 
 
 def _value_type(number: int) -> int:

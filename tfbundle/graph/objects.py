@@ -19,8 +19,9 @@ from typing import Any
 from tfbundle.errors import FormatError
 from tfbundle.format.object_graph import TrackableObject
 from tfbundle.format.object_paths import VALUE_ENDING
+from tfbundle.graph.library import Graph
 from tfbundle.graph.node_types import FLOAT, HALF
-from tfbundle.graph.repair import set_cast
+from tfbundle.graph.repair import make_cast
 from tfbundle.pb import message_class
 
 _RESOURCE = 20
@@ -125,24 +126,23 @@ def _keep(items: Any, kept: Sequence[Any]) -> None:
         items.extend(copies)
 
 
-def add_functions(meta_graph: Any, numbers: Collection[int]) -> None:
+def add_functions(graph: Graph, saved: Any, numbers: Collection[int]) -> None:
     """Give variables the functions with which float16 is restored and saved; new nodes go to the end.
 
     Args:
-        meta_graph: a MetaGraphDef with objects.
+        graph: gets the functions.
+        saved: its SavedObjectGraph.
         numbers: of the variables' nodes.
     """
-    maker = _Maker(meta_graph)
+    maker = _Maker(graph, saved)
     for number in sorted(numbers):
         maker.add(number)
 
 
 class _Maker:
-    def __init__(self, meta_graph: Any) -> None:
-        self._library = meta_graph.graph_def.library
-        self._saved = meta_graph.object_graph_def
-        self._names = {function.signature.name for function in self._library.function}
-        self._names.update(self._saved.concrete_functions)
+    def __init__(self, graph: Graph, saved: Any) -> None:
+        self._graph = graph
+        self._saved = saved
 
     def add(self, number: int) -> None:
         variable = self._saved.nodes[number].variable
@@ -158,13 +158,13 @@ class _Maker:
 
     def _add_function(self, fill: Any, verb: str, variable: Any, number: int) -> str:
         name = f"__inference_{verb}_float16_{number}"
-        while name in self._names:
+        while name in self._graph.functions or name in self._saved.concrete_functions:
             name += "_"
-        self._names.add(name)
-        function = self._library.function.add()
+        function = message_class("FunctionDef")()
         function.signature.name = name
         function.signature.is_stateful = True
         fill(function, variable)
+        self._graph.add_function(function)
         return name
 
     def _sign(self, name: str, number: int, inputs: Any, outputs: Any) -> None:
@@ -188,7 +188,7 @@ def _save_function(function: Any, variable: Any) -> None:
     function.signature.control_output.append("ReadVariableOp")
     read = function.node_def.add(name="ReadVariableOp", op="ReadVariableOp", input=["variable"])
     read.attr["dtype"].type = FLOAT
-    _add_cast(function, "ReadVariableOp:value:0", FLOAT, HALF)
+    function.node_def.append(make_cast("Cast", "ReadVariableOp:value:0", (FLOAT, HALF)))
     function.ret["value"] = "Cast:y:0"
     function.control_ret["ReadVariableOp"] = "ReadVariableOp"
 
@@ -198,7 +198,7 @@ def _restore_function(function: Any, variable: Any) -> None:
     function.signature.input_arg.add(name="restored", type=HALF)
     _add_resource(function, variable)
     function.signature.control_output.append("AssignVariableOp")
-    _add_cast(function, "restored", HALF, FLOAT)
+    function.node_def.append(make_cast("Cast", "restored", (HALF, FLOAT)))
     assign = function.node_def.add(name="AssignVariableOp", op="AssignVariableOp", input=["variable", "Cast:y:0"])
     assign.attr["dtype"].type = FLOAT
     assign.attr["validate_shape"].b = False
@@ -208,11 +208,6 @@ def _restore_function(function: Any, variable: Any) -> None:
 def _add_resource(function: Any, variable: Any) -> None:
     argument = function.signature.input_arg.add(name="variable", type=_RESOURCE)
     argument.handle_data.add(dtype=FLOAT, shape=variable.shape)
-
-
-def _add_cast(function: Any, source: str, have: int, want: int) -> None:
-    cast = function.node_def.add(name="Cast", op="Cast", input=[source])
-    set_cast(cast, have, want)
 
 
 def _value() -> Any:

@@ -8,12 +8,11 @@ Source: TensorFlow ``core/framework/op_def.proto``; ``python/saved_model/save.py
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from tfbundle.errors import FormatError
 from tfbundle.pb import parse_message
 
 _TABLE = "ops.binpb.zlib"
@@ -37,29 +36,26 @@ def known_ops() -> Mapping[str, Any]:
     return MappingProxyType({op.name: op for op in table.op})
 
 
+def _no_function(_name: str) -> Any:
+    return None
+
+
 class OpTable:
     """The signatures that hold for one model.
 
     Args:
         own: OpDefs that the model brings along.
-        functions: FunctionDefs of the model; a node may have a function as its op.
-
-    Raises:
-        FormatError: two functions have the same name.
+        function: gives the OpDef of a function of the model, None if there is none; a node may have one as its op.
 
     Example:
         >>> OpTable().find("Cast").output_arg[0].name
         'y'
     """
 
-    def __init__(self, own: Iterable[Any] = (), functions: Iterable[Any] = ()) -> None:
+    def __init__(self, own: Iterable[Any] = (), function: Callable[[str], Any] = _no_function) -> None:
         self._own = {op.name: op for op in own}
-        self._functions: dict[str, Any] = {}
-        for function in functions:
-            name = function.signature.name
-            if self._functions.setdefault(name, function.signature) is not function.signature:
-                raise FormatError("two functions have this name", "", f"function {name!r}")
+        self._function = function
 
     def find(self, name: str) -> Any:
         """Return the OpDef of an op; None if nobody knows it."""
-        return self._functions.get(name) or known_ops().get(name) or self._own.get(name)
+        return self._function(name) or known_ops().get(name) or self._own.get(name)

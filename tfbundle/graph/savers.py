@@ -9,14 +9,15 @@ Source: TensorFlow ``core/ops/io_ops.cc``, ``python/training/saver.py``, ``pytho
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.dtypes import STRING
 from tfbundle.format.graph import attribute, string_constant
 from tfbundle.format.naming import key_to_name
-from tfbundle.graph.bodies import Body, Graph, Origin
+from tfbundle.graph.bodies import Body, Origin
+from tfbundle.graph.library import Graph
 
 _MOST_HOPS = 32
 _DEFAULT_FILENAME = b"model"
@@ -69,29 +70,37 @@ class SaverNode(NamedTuple):
 
     Attributes:
         body: where it stands.
-        node: a NodeDef.
+        name: of the node.
+        op: of the node.
         restores: whether it restores.
         tensors: what it restores or saves.
     """
 
     body: Body
-    node: Any
+    name: str
+    op: str
     restores: bool
     tensors: tuple[Tensor, ...]
 
     @property
     def key(self) -> tuple[str, str]:
         """Name of the function, and of the node."""
-        return self.body.name, self.node.name
+        return self.body.name, self.name
 
-    def set_dtype(self, number: int, dtype: int) -> None:
-        """Let one tensor have another dtype."""
-        value = self.node.attr[_KINDS[self.node.op].types]
-        if self.node.op in _SINGLE:
-            value.type = dtype
-        else:
-            value.list.type[number] = dtype
-        self.body.forget_types(self.node)
+    @property
+    def node(self) -> Any:
+        """The NodeDef as it is now."""
+        return self.body.nodes[self.name]
+
+    def set_dtype(self, numbers: Iterable[int], dtype: int) -> None:
+        """Let some tensors have another dtype."""
+        with self.body.change(self.name) as node:
+            value = node.attr[_KINDS[self.op].types]
+            for number in numbers:
+                if self.op in _SINGLE:
+                    value.type = dtype
+                else:
+                    value.list.type[number] = dtype
 
 
 def find_savers(graph: Graph, filename: str = "") -> list[SaverNode]:
@@ -123,7 +132,7 @@ class Sources:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._callers: dict[str, list[tuple[Body, Any]]] | None = None
+        self._callers: dict[str, list[tuple[str, str]]] | None = None
 
     def find(self, body: Body, start: Origin) -> Iterator[tuple[Body, Origin]]:
         """Yield where a value comes from: many places, where a function is called more than once."""
@@ -134,7 +143,7 @@ class Sources:
             if (where.name, origin.name) in seen:
                 continue
             seen.add((where.name, origin.name))
-            passed = [] if origin.node is not None else list(self._passed(where, origin.name))
+            passed = list(self._passed(where, origin.name)) if origin.is_argument else []
             if passed:
                 waiting += passed
             else:
@@ -143,18 +152,20 @@ class Sources:
     def _passed(self, body: Body, argument: str) -> Iterator[tuple[Body, Origin]]:
         """Yield what callers pass for an argument of a function."""
         number = body.argument_numbers[argument]
-        for caller, call in self._calls_of(body.name):
-            inputs = caller.data_inputs(call)
+        for function, call in self._calls_of(body.name):
+            caller = self._graph.body(function)
+            inputs = caller.data_inputs(caller.nodes[call])
             if number < len(inputs):
                 yield caller, inputs[number][1]
 
-    def _calls_of(self, function: str) -> list[tuple[Body, Any]]:
+    def _calls_of(self, function: str) -> list[tuple[str, str]]:
+        """Return the nodes that call a function: the function each is in, and its name."""
         if self._callers is None:
             self._callers = {}
             for body in self._graph:
                 for node in body.nodes:
                     if node.op in _CALLS:
-                        self._callers.setdefault(attribute(node, "f", "func").name, []).append((body, node))
+                        self._callers.setdefault(attribute(node, "f", "func").name, []).append((body.name, node.name))
         return self._callers.get(function, [])
 
 
@@ -168,8 +179,10 @@ class _Finder:
         """Tell whether a node reads the file that a saver is told to read."""
         if not _KINDS[node.op].restores:
             return True
-        origins = [origin for _, origin in self._sources.find(body, _input(body, node, 0))]
-        return not all(origin.name != self._filename and _is_other_file(origin.node) for origin in origins)
+        origins = self._sources.find(body, _input(body, node, 0))
+        return not all(
+            origin.name != self._filename and _is_other_file(where.source(origin)) for where, origin in origins
+        )
 
     def describe(self, body: Body, node: Any) -> SaverNode:
         """Return what a node restores or saves."""
@@ -183,17 +196,18 @@ class _Finder:
         tensors = (
             Tensor(_distinct(names, number), _distinct(parts, number), dtype) for number, dtype in enumerate(dtypes)
         )
-        return SaverNode(body, node, kind.restores, tuple(tensors))
+        return SaverNode(body, node.name, node.op, kind.restores, tuple(tensors))
 
     def _find_strings(self, body: Body, node: Any, number: int, count: int) -> list[tuple[str, ...]]:
         """Return the constants that an input of a node may read, each a text for every tensor."""
         found = []
         for where, origin in self._sources.find(body, _input(body, node, number)):
-            if origin.node is None or origin.node.op != "Const":
+            source = where.source(origin)
+            if source is None or source.op != "Const":
                 raise UnsupportedError(f"{body.label(node)}: the names of its tensors are no constants")
             place = (where.name, origin.name, count)
             if place not in self._strings:
-                self._strings[place] = tuple(map(key_to_name, string_constant(origin.node, count)))
+                self._strings[place] = tuple(map(key_to_name, string_constant(source, count)))
             found.append(self._strings[place])
         return found
 
@@ -211,13 +225,14 @@ def _distinct(columns: list[tuple[str, ...]], number: int) -> tuple[str, ...]:
 
 def _through_identities(body: Body, origin: Origin) -> Origin:
     for _ in range(_MOST_HOPS):
-        if origin.node is None or origin.node.op != "Identity":
+        node = body.source(origin)
+        if node is None or node.op != "Identity":
             return origin
-        inputs = body.data_inputs(origin.node)
+        inputs = body.data_inputs(node)
         if not inputs:
-            raise FormatError("Identity has no input", "", body.label(origin.node))
+            raise FormatError("Identity has no input", "", body.label(node))
         origin = inputs[0][1]
-    raise FormatError(f"its value passes through more than {_MOST_HOPS} nodes", "", body.label(origin.node))
+    raise FormatError(f"its value passes through more than {_MOST_HOPS} nodes", "", body.label(node))
 
 
 def _is_other_file(node: Any) -> bool:

@@ -15,7 +15,7 @@ from tfbundle.graph.bodies import Body
 from tfbundle.graph.models import Model
 from tfbundle.graph.reduce import reduce_savers, remove_nodes
 from tfbundle.graph.savers import SaverNode, Sources
-from tfbundle.pb import message_class, parse_message
+from tfbundle.pb import parse_message
 
 _ASSIGNS = ("Assign", "AssignVariableOp")
 _PASSING = ("Identity", "Cast", "Reshape")
@@ -31,7 +31,7 @@ _OF_TRAINING = frozenset({"cond_context", "while_context", "queue_runners", "sav
 def output_nodes(model: Model, outputs: Collection[str]) -> list[str]:
     """Return the nodes that outputs name, with or without ``:0``; by default those of the signatures."""
     names = set(map(_node_of, outputs or _signed(model.message)))
-    return sorted(names) if names <= model.graph.main.by_name.keys() else []
+    return sorted(names) if all(name in model.graph.main.nodes for name in names) else []
 
 
 def _signed(message: Any) -> set[str]:
@@ -80,7 +80,7 @@ def strip_training(model: Model, outputs: Collection[str]) -> tuple[set[str], in
     needed |= _ancestors(body, _iter_initializers(model.message, needed))
     needed |= _ancestors(body, [node.name for node in body.nodes if _initializes(body, node, needed)])
     main_ops = _main_ops(model.message, body)
-    gone = {node.name for node in body.nodes} - needed - main_ops
+    gone = body.nodes.names - needed - main_ops
     _keep_collections(model.message, gone)
     remove_nodes(body, gone)
     _keep_functions(model)
@@ -92,26 +92,23 @@ def _own_savers(model: Model) -> list[SaverNode]:
     """Return what the saver of a graph runs; others go with training."""
     body = model.graph.main
     nodes = _ancestors(body, _iter_saver(model.message.saver_def, body))
-    called = _called_from(model, [body.by_name[name] for name in nodes])
-    return [
-        saver
-        for saver in model.savers
-        if (saver.node.name in nodes if not saver.body.name else saver.body.name in called)
-    ]
+    called = _called_from(model, map(body.nodes.__getitem__, nodes))
+    return [saver for saver in model.savers if (saver.body.name in called if saver.body.name else saver.name in nodes)]
 
 
 def _called_from(model: Model, nodes: Iterable[Any]) -> set[str]:
     """Return the functions that some nodes call, and those that these call."""
-    bodies, called = model.graph.functions, set[str]()
-    gradients = {each.function_name: each.gradient_func for each in model.message.graph_def.library.gradient}
-    waiting = [nodes]
-    while waiting:
-        found = set(_iter_called(waiting.pop()))
+    graph, called = model.graph, set[str]()
+    gradients = {each.function_name: each.gradient_func for each in graph.library.gradient}
+    found, waiting = set(_iter_called(nodes)), list[str]()
+    while True:
         found |= {gradients[name] for name in found if name in gradients}
-        for name in (found & bodies.keys()) - called:
-            called.add(name)
-            waiting.append(bodies[name].nodes)
-    return called
+        new = {name for name in found if name in graph.functions} - called
+        called |= new
+        waiting += new
+        if not waiting:
+            return called
+        found = set(_iter_called(graph.body(waiting.pop()).nodes))
 
 
 def _ancestors(body: Body, names: Iterable[str]) -> set[str]:
@@ -119,7 +116,7 @@ def _ancestors(body: Body, names: Iterable[str]) -> set[str]:
     waiting = list(names)
     seen = set(waiting)
     while waiting:
-        node = body.by_name.get(waiting.pop())
+        node = body.nodes.find(waiting.pop())
         if node is None:
             raise FormatError("a node is needed that is not there")
         for reference in node.input:
@@ -132,23 +129,23 @@ def _ancestors(body: Body, names: Iterable[str]) -> set[str]:
 
 def _assigned_to(saver: SaverNode, needed: Collection[str], sources: Sources) -> Iterator[str]:
     """Yield the names of the tensors that a node restores for variables that are needed."""
-    readers: dict[str, list[tuple[int, Any]]] = {}
-    for node in saver.body.nodes:
+    body, readers = saver.body, dict[str, list[tuple[int, str]]]()
+    for node in body.nodes:
         if node.op in (*_ASSIGNS, *_PASSING):
-            inputs = saver.body.data_inputs(node)
+            inputs = body.data_inputs(node)
             at = 1 if node.op in _ASSIGNS else 0
             if len(inputs) > at:
-                readers.setdefault(inputs[at][1].name, []).append((inputs[at][1].number, node))
+                readers.setdefault(inputs[at][1].name, []).append((inputs[at][1].number, node.name))
     for number, tensor in enumerate(saver.tensors):
-        waiting = [node for output, node in readers.get(saver.node.name, []) if output == number]
+        waiting = [name for output, name in readers.get(saver.name, []) if output == number]
         while waiting:
-            node = waiting.pop()
+            node = body.nodes[waiting.pop()]
             if node.op in _ASSIGNS:
-                variable = saver.body.data_inputs(node)[0][1]
-                if any(origin.name in needed for where, origin in sources.find(saver.body, variable) if not where.name):
+                variable = body.data_inputs(node)[0][1]
+                if any(origin.name in needed for where, origin in sources.find(body, variable) if not where.name):
                     yield from tensor.names
             elif node.op in _PASSING:
-                waiting += [reader for _, reader in readers.get(node.name, [])]
+                waiting += [name for _, name in readers.get(node.name, [])]
 
 
 def _iter_saver(definition: Any, body: Body) -> Iterator[str]:
@@ -188,7 +185,7 @@ def _main_ops(message: Any, body: Body) -> set[str]:
     for key in ("saved_model_main_op", "legacy_init_op"):
         if key in message.collection_def:
             names.update(name.partition(":")[0] for name in message.collection_def[key].node_list.value)
-    return {name for name in names if name in body.by_name and body.by_name[name].op == "NoOp"}
+    return {name for name in names if name in body.nodes and body.nodes[name].op == "NoOp"}
 
 
 def _keep_collections(message: Any, gone: Collection[str]) -> None:
@@ -223,17 +220,7 @@ def _node_of(reference: str) -> str:
 
 def _keep_functions(model: Model) -> None:
     """Remove the functions that nothing calls any more."""
-    bodies = model.graph.functions
-    called = _called_from(model, model.graph.main.nodes)
-    library = model.message.graph_def.library
-    kept = [body.function.SerializeToString() for name, body in bodies.items() if name in called]
-    if len(kept) < len(bodies):
-        del library.function[:]
-        library.function.extend(message_class("FunctionDef").FromString(data) for data in kept)
-        gradient = [each for each in library.gradient if each.function_name in called]
-        copies = [type(each).FromString(each.SerializeToString()) for each in gradient]
-        del library.gradient[:]
-        library.gradient.extend(copies)
+    model.graph.keep_functions(_called_from(model, model.graph.main.nodes))
 
 
 def _iter_called(nodes: Iterable[Any]) -> Iterator[str]:

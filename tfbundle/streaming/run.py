@@ -14,6 +14,7 @@ from tfbundle.casting.policy import OnOverflow
 from tfbundle.casting.stats import StatsTable
 from tfbundle.storage.base import ReadableFile, Stage, Storage, staging
 from tfbundle.storage.paths import is_url
+from tfbundle.storage.stream import Stream, write_stream
 from tfbundle.streaming.dispatch import Results, run_steps
 from tfbundle.streaming.ledger import Ledger
 from tfbundle.streaming.pipeline import StepContext, run_step
@@ -72,7 +73,7 @@ def carry_out(
     *,
     on_overflow: OnOverflow,
     options: RunOptions,
-    beside: Mapping[str, bytes] = MappingProxyType({}),
+    beside: Mapping[str, Stream] = MappingProxyType({}),
 ) -> StatsTable:
     """Run a plan and publish its result.
 
@@ -98,7 +99,7 @@ def carry_out(
         ledger.check_overflow(on_overflow)
         for path, contents in beside.items():
             file = stage.create(path)
-            file.write_at(0, contents)
+            write_stream(contents, file)
             file.close()
         publish_bundle(stage, storage, prefix, plan.header, ledger.iter_index_rows(), options.if_exists)
     return ledger.stats
