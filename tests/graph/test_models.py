@@ -209,6 +209,25 @@ def test_many_variables_take_linear_time() -> None:
     assert isinstance(model.message, message_class("MetaGraphDef"))
 
 
+def test_many_arguments_take_linear_time() -> None:
+    """Each node of a function restores what an argument names, of which there is a constant for each."""
+    count = 8000
+    body = [node(f"r{at}", "Restore", "file", f"name{at}", dt=value(type=FLOAT)) for at in range(count)]
+    made = function("load", ["file", *(f"name{at}" for at in range(count))], body)
+    for argument in made.signature.input_arg:
+        argument.type = STRING
+    caller = call("call", "load", "file", *(f"c{at}" for at in range(count)))
+    caller.attr["Tin"].list.type.extend([STRING] * (count + 1))
+    caller.attr["Tout"].list.SetInParent()
+    message = saver_graph("a", extra=[caller, *(strings(f"c{at}", [b"v%d" % at], []) for at in range(count))])
+    message.graph_def.library.function.append(made)
+    start = time.monotonic()
+    model = model_of(message)
+    assert len(model.names) == count + 1
+    assert model.convert(model.names).num_retyped == count + 2
+    assert time.monotonic() - start < 30
+
+
 def test_cycles_end() -> None:
     loop: Any = [node("x", "Identity", "y", T=value(type=STRING)), node("y", "Identity", "x", T=value(type=STRING))]
     message = saver_graph("a", extra=[*loop, restore("r", FLOAT, names="x")])

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.dtypes import STRING
-from tfbundle.format.graph import attribute, string_constant
+from tfbundle.format.graph import attribute, data_inputs, string_constant
 from tfbundle.format.naming import key_to_name
 from tfbundle.graph.bodies import Body, Origin
 from tfbundle.graph.library import Graph
@@ -133,6 +133,7 @@ class Sources:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._callers: dict[str, list[tuple[str, str]]] | None = None
+        self._passed: dict[tuple[str, str], list[str]] = {}
 
     def find(self, body: Body, start: Origin) -> Iterator[tuple[Body, Origin]]:
         """Yield where a value comes from: many places, where a function is called more than once."""
@@ -143,20 +144,22 @@ class Sources:
             if (where.name, origin.name) in seen:
                 continue
             seen.add((where.name, origin.name))
-            passed = list(self._passed(where, origin.name)) if origin.is_argument else []
+            passed = list(self._iter_passed(where, origin.name)) if origin.is_argument else []
             if passed:
                 waiting += passed
             else:
                 yield where, origin
 
-    def _passed(self, body: Body, argument: str) -> Iterator[tuple[Body, Origin]]:
+    def _iter_passed(self, body: Body, argument: str) -> Iterator[tuple[Body, Origin]]:
         """Yield what callers pass for an argument of a function."""
         number = body.argument_numbers[argument]
         for function, call in self._calls_of(body.name):
             caller = self._graph.body(function)
-            inputs = caller.data_inputs(caller.nodes[call])
+            if (function, call) not in self._passed:  # a function may have many arguments
+                self._passed[function, call] = data_inputs(caller.nodes[call])
+            inputs = self._passed[function, call]
             if number < len(inputs):
-                yield caller, inputs[number][1]
+                yield caller, caller.origin(inputs[number])
 
     def _calls_of(self, function: str) -> list[tuple[str, str]]:
         """Return the nodes that call a function: the function each is in, and its name."""

@@ -74,7 +74,7 @@ def strip_training(model: Model, outputs: Collection[str]) -> tuple[set[str], in
     assets = _assets(model.message)
     needed = _ancestors(body, [*outputs, *inputs, *assets])
     sources, savers = Sources(model.graph), _own_savers(model)
-    names = {name for saver in savers if saver.restores for name in _assigned_to(saver, needed, sources)}
+    names = set(_assigned([saver for saver in savers if saver.restores], needed, sources))
     reduce_savers(savers, model.names - names)
     needed |= _ancestors(body, _iter_saver(model.message.saver_def, body))
     needed |= _ancestors(body, _iter_initializers(model.message, needed))
@@ -127,17 +127,36 @@ def _ancestors(body: Body, names: Iterable[str]) -> set[str]:
     return seen
 
 
-def _assigned_to(saver: SaverNode, needed: Collection[str], sources: Sources) -> Iterator[str]:
-    """Yield the names of the tensors that a node restores for variables that are needed."""
-    body, readers = saver.body, dict[str, list[tuple[int, str]]]()
+def _assigned(savers: Iterable[SaverNode], needed: Collection[str], sources: Sources) -> Iterator[str]:
+    """Yield the names of the tensors that some nodes restore for variables that are needed."""
+    readers: dict[str, _Readers] = {}
+    for saver in savers:
+        if saver.body.name not in readers:
+            readers[saver.body.name] = _find_readers(saver.body)
+        yield from _assigned_to(saver, readers[saver.body.name], needed, sources)
+
+
+_Readers = dict[str, list[tuple[int, str]]]
+
+
+def _find_readers(body: Body) -> _Readers:
+    """Return what reads or assigns the outputs of each node: the number of the output, and the reader."""
+    readers: _Readers = {}
     for node in body.nodes:
         if node.op in (*_ASSIGNS, *_PASSING):
             inputs = body.data_inputs(node)
             at = 1 if node.op in _ASSIGNS else 0
             if len(inputs) > at:
                 readers.setdefault(inputs[at][1].name, []).append((inputs[at][1].number, node.name))
+    return readers
+
+
+def _assigned_to(saver: SaverNode, readers: _Readers, needed: Collection[str], sources: Sources) -> Iterator[str]:
+    body, by_output = saver.body, dict[int, list[str]]()
+    for number, reader in readers.get(saver.name, []):
+        by_output.setdefault(number, []).append(reader)
     for number, tensor in enumerate(saver.tensors):
-        waiting = [name for output, name in readers.get(saver.name, []) if output == number]
+        waiting = by_output.get(number, [])
         while waiting:
             node = body.nodes[waiting.pop()]
             if node.op in _ASSIGNS:
