@@ -11,7 +11,12 @@ from tests.fuzz.target import Target
 from tests.support.corpus import v1_items, v2_items
 from tests.support.requirements import find_corpus
 
-_FILES = {"table": ("*.index",), "graph": ("*.meta", "saved_model.pb"), "state": ("checkpoint",)}
+_FILES = {
+    "table": ("*.index",),
+    "graph": ("*.meta", "saved_model.pb"),
+    "rewrite": ("*.meta",),
+    "state": ("checkpoint",),
+}
 
 
 def corpus_inputs(target: Target) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from tests.fuzz.target import Target
 
-NAMES = ("table", "entry", "strings", "slices", "v1", "state", "bundle", "graph")
+NAMES = ("table", "entry", "strings", "slices", "v1", "state", "bundle", "graph", "rewrite")
 
 
 def find_target(name: str) -> Target:

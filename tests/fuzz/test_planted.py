@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.fuzz.targets import NAMES, find_target
+from tfbundle.storage.stream import whole
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,10 @@ def _of_one_more(original: Any) -> Any:
     return finish
 
 
+def _without_last(original: Any) -> Any:
+    return lambda self, names: original(self, sorted(names)[:-1])
+
+
 def _is_long(data: bytes, limit: int) -> bool:
     return len(data) > 600
 
@@ -146,6 +151,10 @@ BUGS = [
     Planted("bundle", "names as they are", "tfbundle.cli.ls.escape_all", lambda original: lambda names: names),
     Planted("bundle", "a mean of one more", "tfbundle.casting.mean.Mean.finish", _of_one_more),
     Planted("graph", "shortened paths", "tests.fuzz.graph.nearest_paths", _rejoined),
+    Planted("rewrite", "casts left out", "tfbundle.graph.models.repair_graph", lambda original: lambda *bodies: 0),
+    Planted("rewrite", "functions lost", "tfbundle.graph.library.framed", lambda original: lambda *field: whole(b"")),
+    Planted("rewrite", "a node too many removed", "tfbundle.graph.nodes.Nodes.keep", _without_last),
+    Planted("rewrite", "types unchecked", "tfbundle.graph.check.Edge.fits", lambda original: True, 2000),
     Planted(
         "graph", "a crash on no constant", "tfbundle.format.meta_graph.string_constant", _crash(_is_no_constant), 1000
     ),

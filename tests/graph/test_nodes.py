@@ -87,5 +87,7 @@ def test_order_and_contents() -> None:
 def test_what_is_no_node() -> None:
     with pytest.raises(FormatError, match="NodeDef not parseable"):
         Nodes(b"\xff", Spans([(0, 1)]))
+    with pytest.raises(FormatError, match="a node has no name"):
+        Nodes(b"", Spans([(0, 0)]))
     with pytest.raises(FormatError, match="node 'a' of function 'g': two nodes have this name"):
         Nodes(node("a", "NoOp").SerializeToString(), Spans([(0, 9), (0, 9)]), " of function 'g'")

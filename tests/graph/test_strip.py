@@ -70,6 +70,13 @@ def test_outputs_by_name() -> None:
     assert output_nodes(model, ["y", "nowhere"]) == []
 
 
+def test_what_outputs_read_from_the_checkpoint_stays() -> None:
+    message = saver_graph("w", "v", extra=[node("y", "Neg", "restore", T=F)])
+    message.ClearField("saver_def")
+    names, _ = strip_training(model_of(message), ["y"])
+    assert names == {"w", "v"}
+
+
 def test_what_is_refused() -> None:
     message = training_graph()
     message.object_graph_def.nodes.add()
@@ -79,6 +86,8 @@ def test_what_is_refused() -> None:
     message.collection_def["variables"].bytes_list.value.append(b"\xff")
     with pytest.raises(FormatError, match="VariableDef not parseable"):
         strip_training(model_of(message), ["y"])
+    with pytest.raises(UnsupportedError, match="the output 'restore' is part of a saver"):
+        strip_training(model_of(training_graph()), ["restore"])
     message = training_graph()
     message.saver_def.restore_op_name = "nowhere"
     with pytest.raises(FormatError, match="nowhere"):

@@ -31,7 +31,7 @@ class Nodes:
         owner: of what they are, as messages say it.
 
     Raises:
-        FormatError: one is no NodeDef, or two have the same name.
+        FormatError: one is no NodeDef, or has no name, or two have the same.
 
     Example:
         >>> data = message_class("NodeDef")(name="a", op="NoOp").SerializeToString()
@@ -47,6 +47,8 @@ class Nodes:
         self._numbers: dict[str, int] = {}
         for number, (start, end) in enumerate(spans):
             node = parse_message("NodeDef", data[start:end])
+            if not node.name:
+                raise FormatError(f"a node{owner} has no name")
             if self._numbers.setdefault(node.name, number) != number:
                 raise FormatError("two nodes have this name", "", label(node) + owner)
 

@@ -64,7 +64,7 @@ def strip_training(model: Model, outputs: Collection[str]) -> tuple[set[str], in
         Names of the tensors that are still restored, and how many nodes were removed.
 
     Raises:
-        UnsupportedError: a graph of TF2.
+        UnsupportedError: a graph of TF2, or an output is what a saver restores.
         FormatError: an input or a collection makes no sense.
     """
     if len(model.message.object_graph_def.nodes):
@@ -83,9 +83,11 @@ def strip_training(model: Model, outputs: Collection[str]) -> tuple[set[str], in
     gone = body.nodes.names - needed - main_ops
     _keep_collections(model.message, gone)
     remove_nodes(body, gone)
+    if lost := [name for name in outputs if name not in body.nodes]:
+        raise UnsupportedError(f"the output {lost[0]!r} is part of a saver")
     _keep_functions(model)
     model.refresh()
-    return names, before - len(model.graph.main.nodes)
+    return model.names, before - len(model.graph.main.nodes)
 
 
 def _own_savers(model: Model) -> list[SaverNode]:
