@@ -8,6 +8,7 @@ from typing import Any
 from tfbundle.graph.library import Graph
 from tfbundle.graph.models import Model
 from tfbundle.pb import message_class, parse_message
+from tfbundle.storage.stream import Stream
 
 FLOAT, STRING, INT64, HALF, RESOURCE = 1, 7, 9, 19, 20
 
@@ -94,10 +95,7 @@ def graph_of(*nodes: Any, functions: Iterable[Any] = ()) -> Graph:
 
 def written(graph: Graph) -> Any:
     """Return a graph as it is written, as a GraphDef."""
-    stream = graph.stream()
-    data = b"".join(stream.pieces())
-    assert len(data) == stream.nbytes
-    return parse_message("GraphDef", data)
+    return _parsed("GraphDef", graph.stream())
 
 
 def model_of(message: Any) -> Model:
@@ -107,10 +105,13 @@ def model_of(message: Any) -> Model:
 
 def written_model(model: Model) -> Any:
     """Return a model as it is written, as a MetaGraphDef."""
-    stream = model.stream()
+    return _parsed("MetaGraphDef", model.stream())
+
+
+def _parsed(name: str, stream: Stream) -> Any:
     data = b"".join(stream.pieces())
     assert len(data) == stream.nbytes
-    return parse_message("MetaGraphDef", data)
+    return parse_message(name, data)
 
 
 def small_graph() -> list[Any]:

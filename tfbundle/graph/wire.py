@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Collection, Iterable, Iterator
-from itertools import chain
 from typing import NamedTuple
 
 from tfbundle.errors import FormatError
@@ -85,16 +84,23 @@ def read_field(data: bytes, start: int, end: int) -> Field:
     Raises:
         FormatError: there is none.
     """
-    tag, at = decode_varint(data, start, end, 32)
+    tag, at = _read_number(data, start, end, 32)
     kind = tag & 7
     if kind == BYTES:
-        nbytes, body = decode_varint(data, at, end)
+        nbytes, body = _read_number(data, at, end, 64)
         return Field(tag >> 3, kind, start, body, body + nbytes)
     if kind == _VARINT:
-        return Field(tag >> 3, kind, start, at, decode_varint(data, at, end)[1])
+        return Field(tag >> 3, kind, start, at, _read_number(data, at, end, 64)[1])
     if kind not in (_FIXED_32, _FIXED_64):
         raise FormatError("no such field")
     return Field(tag >> 3, kind, start, at, at + (4 if kind == _FIXED_32 else 8))
+
+
+def _read_number(data: bytes, at: int, end: int, bits: int) -> tuple[int, int]:
+    """Return a varint and where it ends; most have one byte."""
+    if at < end and data[at] < 0x80:
+        return data[at], at + 1
+    return decode_varint(data, at, end, bits)
 
 
 def take_apart(name: str, data: bytes, places: Iterable[tuple[int, int]], numbers: Collection[int]) -> Parts:
@@ -115,16 +121,20 @@ def take_apart(name: str, data: bytes, places: Iterable[tuple[int, int]], number
         ([(2, 3)], b'\x88\x01\x01')
     """
     spans: dict[int, Spans] = {number: Spans() for number in numbers}
-    rest: list[bytes] = []
-    fields = chain.from_iterable(_iter_fields(name, data, *place) for place in places)
-    for count, field in enumerate(fields):
-        if count == MOST_FIELDS:
-            raise FormatError(f"{name}: more than {MOST_FIELDS} fields, expected fewer")
-        if field.wire_type == BYTES and field.number in spans:
-            spans[field.number].append(field.body, field.end)
-        else:
-            rest.append(data[field.start : field.end])
-    return Parts(spans, b"".join(rest))
+    rest = bytearray()
+    count = 0
+    for start, end in places:
+        taken = start
+        for field in _iter_fields(name, data, start, end):
+            count += 1
+            if count > MOST_FIELDS:
+                raise FormatError(f"{name}: more than {MOST_FIELDS} fields, expected fewer")
+            if field.wire_type == BYTES and field.number in spans:
+                spans[field.number].append(field.body, field.end)
+                rest += data[taken : field.start]
+                taken = field.end
+        rest += data[taken:end]
+    return Parts(spans, bytes(rest))
 
 
 def _iter_fields(name: str, data: bytes, start: int, end: int) -> Iterator[Field]:
