@@ -87,6 +87,9 @@ def test_order_and_contents() -> None:
 def test_what_is_no_node() -> None:
     with pytest.raises(FormatError, match="NodeDef not parseable"):
         Nodes(b"\xff", Spans([(0, 1)]))
+    for name in ("a:1", "^a"):
+        with pytest.raises(FormatError, match="cannot have this name"):
+            nodes_of(name)
     with pytest.raises(FormatError, match="a node has no name"):
         Nodes(b"", Spans([(0, 0)]))
     with pytest.raises(FormatError, match="node 'a' of function 'g': two nodes have this name"):

@@ -31,7 +31,7 @@ class Nodes:
         owner: of what they are, as messages say it.
 
     Raises:
-        FormatError: one is no NodeDef, or has no name, or two have the same.
+        FormatError: one is no NodeDef, or has a name that cannot be referred to, or two have the same.
 
     Example:
         >>> data = message_class("NodeDef")(name="a", op="NoOp").SerializeToString()
@@ -49,6 +49,8 @@ class Nodes:
             node = parse_message("NodeDef", data[start:end])
             if not node.name:
                 raise FormatError(f"a node{owner} has no name")
+            if ":" in node.name or node.name.startswith("^"):
+                raise FormatError("a node cannot have this name: it would mean something else", "", label(node) + owner)
             if self._numbers.setdefault(node.name, number) != number:
                 raise FormatError("two nodes have this name", "", label(node) + owner)
 
