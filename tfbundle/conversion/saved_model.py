@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 
+from tfbundle.bundle.leftovers import model_notes
 from tfbundle.bundle.locate import SAVED_MODEL_FILENAME
 from tfbundle.bundle.opening import open_bundle
 from tfbundle.bundle.target import IfExists, check_vacant
@@ -71,7 +72,7 @@ def halve_saved_model(source: str, target: str, request: Request, options: RunOp
     path = paths.join(target, SAVED_MODEL_FILENAME)
     notes = [note.replace(report.graph.target, path) for note in report.notes] if report.graph else report.notes
     left = _list_left(folder, storage)
-    notes = [*notes, *([f"not copied: {', '.join(left)}"] if left else [])]
+    notes = [*notes, *([f"not copied: {', '.join(left)}"] if left else []), *model_notes(target, storage)]
     return replace(report, source=folder, target=target, notes=tuple(notes), graph=graph.report(path))
 
 

@@ -17,9 +17,7 @@ from collections.abc import Iterator
 from tfbundle.errors import BundleExistsError
 from tfbundle.storage.exchange import exchange
 from tfbundle.storage.lock import hold, publishing_in, sync_directory
-from tfbundle.storage.temporary import new_owner, temporary_path
-
-_PART, _NEW, _OLD = "part", "new", "old"
+from tfbundle.storage.temporary import complete_directory, new_owner, temporary_path
 
 
 class DirectoryStage:
@@ -34,8 +32,9 @@ class DirectoryStage:
         self._target = path.rstrip(os.sep) or os.sep
         self._replace = replace
         self.around = temporary_path(self._target, new_owner())
-        """The directory with the temporary name."""
-        self.path, self._new, self._old = (os.path.join(self.around, name) for name in (_PART, _NEW, _OLD))
+        """The directory with the temporary name, within which it is filled."""
+        self.path, self._old = (os.path.join(self.around, name) for name in ("part", "old"))
+        self._new = complete_directory(self.around)
         self._made_directories: list[str] = []
 
     def create(self) -> None:
@@ -84,7 +83,7 @@ class DirectoryStage:
                 os.rename(self._new, self._old)
             shutil.rmtree(self.around)
         except OSError as error:
-            state = f"{self._target} is complete, but {self.around} may be left, which can be removed"
+            state = f"{self._target} is complete, but {self.around} may be left; tfbundle verify --finish removes it"
             raise OSError(error.errno, f"{error.strerror}; {state}", self.around) from error
 
     def discard(self) -> None:
@@ -113,6 +112,12 @@ def move_into_place(path: str, target: str) -> None:
         reason = "appeared while its replacement was written; nothing was changed"
         raise BundleExistsError(reason, target) from None
     sync_directory(os.path.dirname(target))
+
+
+def remove_directory(path: str) -> None:
+    """Remove a directory, and all that is in it, if it is there."""
+    if os.path.isdir(path):
+        shutil.rmtree(path)
 
 
 @contextlib.contextmanager
