@@ -22,7 +22,7 @@ from tfbundle.reporting.report import CastReport
 from tfbundle.storage import paths
 from tfbundle.storage.base import Stage, Storage, staging
 from tfbundle.storage.buffers import WINDOW_NBYTES
-from tfbundle.storage.directory import staged_directory
+from tfbundle.storage.directory import list_all, staged_directory
 from tfbundle.streaming.run import RunOptions
 
 _VARIABLES = "variables"
@@ -113,7 +113,9 @@ def _iter_files(folder: str, storage: Storage) -> Iterator[str]:
 
     Raises:
         FormatError: a link leads to a directory that is there already, so that there might be no end.
+        OSError: a directory cannot be listed.
     """
+    names_in = storage.list_directory if paths.is_url(folder) else list_all
     waiting = [paths.join(folder, name) for name in _COPIED]
     seen: set[str] = set()
     while waiting:
@@ -123,7 +125,7 @@ def _iter_files(folder: str, storage: Storage) -> Iterator[str]:
             if place in seen:
                 raise FormatError("a link to a directory that is copied already", path)
             seen.add(place)
-            waiting += [paths.join(path, name) for name in storage.list_directory(path)]
+            waiting += [paths.join(path, name) for name in names_in(path)]
         elif storage.exists(path):
             yield path
 

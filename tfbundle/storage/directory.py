@@ -16,8 +16,11 @@ from collections.abc import Iterator
 
 from tfbundle.errors import BundleExistsError
 from tfbundle.storage.exchange import exchange
+from tfbundle.storage.local import LocalStorage
 from tfbundle.storage.lock import hold, publishing_in, sync_directory
 from tfbundle.storage.temporary import complete_directory, new_owner, temporary_path
+
+_exists = LocalStorage().exists
 
 
 class DirectoryStage:
@@ -69,7 +72,7 @@ class DirectoryStage:
 
     def _take_turns(self) -> bool:
         """Exchange the new directory for the old one; where that cannot be done, move the old one away, if any."""
-        if not (self._replace and os.path.lexists(self._target)):
+        if not (self._replace and _exists(self._target)):
             return False
         if exchange(self._new, self._target):
             sync_directory(os.path.dirname(self._target))
@@ -79,7 +82,7 @@ class DirectoryStage:
 
     def _remove_rest(self) -> None:
         try:
-            if os.path.lexists(self._new):  # which is the old one now, and soon not all of it
+            if _exists(self._new):  # which is the old one now, and soon not all of it
                 os.rename(self._new, self._old)
             shutil.rmtree(self.around)
         except OSError as error:
@@ -88,10 +91,9 @@ class DirectoryStage:
 
     def discard(self) -> None:
         """Remove what was not published; or publish it if the old directory has left its place already."""
-        if os.path.lexists(self._old) and not os.path.lexists(self._target):
-            with contextlib.suppress(OSError):  # then both stay where they are, complete
-                os.rename(self._new if os.path.isdir(self._new) else self._old, self._target)
-        if os.path.lexists(self._target) or not os.path.lexists(self._old):
+        with contextlib.suppress(OSError):  # then both stay where they are, complete
+            if _exists(self._old) and not _exists(self._target):
+                os.rename(self._new if _exists(self._new) else self._old, self._target)
             shutil.rmtree(self.around, ignore_errors=True)
         for directory in reversed(self._made_directories):
             with contextlib.suppress(OSError):  # somebody else put a file there, or it is published
@@ -112,6 +114,15 @@ def move_into_place(path: str, target: str) -> None:
         reason = "appeared while its replacement was written; nothing was changed"
         raise BundleExistsError(reason, target) from None
     sync_directory(os.path.dirname(target))
+
+
+def list_all(path: str) -> list[str]:
+    """Return the names in a directory.
+
+    Raises:
+        OSError: nobody can tell; ``Storage.list_directory`` returns none then.
+    """
+    return os.listdir(path)
 
 
 def remove_directory(path: str) -> None:
