@@ -185,6 +185,25 @@ def test_every_call_may_fail(
         assert contents(target) in ("old", "new")
 
 
+def test_interrupt_that_a_removal_hides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``rmtree`` does, whose second ``close`` of a descriptor fails."""
+    make_old(tmp_path / "b")
+    real = shutil.rmtree
+
+    def hide(path: str, ignore_errors: bool = False) -> None:
+        if ignore_errors:
+            return real(path, ignore_errors=True)
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            os.close(-1)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", hide)
+        replace(tmp_path / "b")
+    assert (contents(tmp_path / "b"), os.listdir(tmp_path)) == ("new", ["b"])
+
+
 def test_both_stay_where_nothing_can_take_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target, real = tmp_path / "b", os.rename
 

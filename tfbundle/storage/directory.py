@@ -86,6 +86,8 @@ class DirectoryStage:
                 os.rename(self._new, self._old)
             shutil.rmtree(self.around)
         except OSError as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # after which rmtree closes twice, up to Python 3.12
+                raise error.__context__ from None
             state = f"{self._target} is complete, but {self.around} may be left; tfbundle verify --finish removes it"
             raise OSError(error.errno, f"{error.strerror}; {state}", self.around) from error
 
