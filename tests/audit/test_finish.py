@@ -233,10 +233,11 @@ class TestSavedModel:
         assert tree_of(model.parent) == expected
 
     def test_part_is_not_published(self, model: Path) -> None:
-        stage_model(model, part=NEW)
+        around = stage_model(model, part=NEW)
         before = tree_of(model.parent)
-        with pytest.raises(tfbundle.BundleNotFoundError, match="nothing to finish"):
+        with pytest.raises(tfbundle.BundleNotFoundError, match="nothing to finish") as caught:
             finish(model)
+        assert f"a part of it, which can be removed: {around}" in str(caught.value)
         assert tree_of(model.parent) == before
 
     def test_file_in_its_place(self, model: Path) -> None:

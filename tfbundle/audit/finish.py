@@ -9,7 +9,14 @@ from typing import Any
 
 from tfbundle.audit.verify import verify_bundle
 from tfbundle.bundle.graph_file import read_graph_file
-from tfbundle.bundle.leftovers import Leftover, find_leftovers, find_staged_models, find_strays, model_directory
+from tfbundle.bundle.leftovers import (
+    Leftover,
+    describe_unpublished,
+    find_leftovers,
+    find_staged_models,
+    find_strays,
+    model_directory,
+)
 from tfbundle.bundle.locate import SAVED_MODEL_FILENAME, PathLike
 from tfbundle.bundle.opening import open_bundle, read_index
 from tfbundle.bundle.publish import remove_stale_shards
@@ -144,7 +151,8 @@ def _publish_one(prefix: str, leftovers: Iterable[Leftover], storage: Storage) -
     candidates = [leftover.staged for leftover in leftovers if index in leftover.staged]
     problems = [problem for staged in candidates if (problem := _find_problem(prefix, overlay(storage, staged)))]
     if not candidates:
-        raise BundleNotFoundError("Failed to find any matching files; there is nothing to finish", prefix)
+        reason = "Failed to find any matching files; there is nothing to finish"
+        raise BundleNotFoundError("; ".join([reason, *describe_unpublished(prefix, storage)]), prefix)
     if len(problems) == len(candidates):
         raise FormatError(f"what an interrupted run left is not complete: {problems[0]}", prefix)
     staged = next(staged for staged in candidates if not _find_problem(prefix, overlay(storage, staged)))
