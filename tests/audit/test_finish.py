@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,17 @@ import pytest
 
 import tfbundle
 from tests.support.handmade import HandmadeBundle, flip, floats
-from tests.support.interrupted import NEW, OLD, OWNER, files_of, killed_while_replacing, stage
+from tests.support.interrupted import (
+    NEW,
+    OLD,
+    OWNER,
+    files_of,
+    killed_while_replacing,
+    stage,
+    stage_model,
+    tree_of,
+    write_model,
+)
 from tfbundle.audit.finish import finish
 from tfbundle.storage.local import LocalStorage
 
@@ -150,6 +161,105 @@ class TestBundleInItsPlace:
             stage(HandmadeBundle([floats("w", [1])]), str(tmp_path / name))
         with pytest.raises(tfbundle.BundleNotFoundError, match="several bundles; give one of a, b"):
             finish(tmp_path)
+
+
+class TestSavedModel:
+    @pytest.fixture
+    def model(self, tmp_path: Path) -> Path:
+        return tmp_path / "folder" / "model"
+
+    @pytest.fixture
+    def expected(self, tmp_path: Path) -> dict[str, bytes]:
+        write_model(tmp_path / "expected", NEW)
+        return {f"model/{path}": contents for path, contents in tree_of(tmp_path / "expected").items()}
+
+    @pytest.mark.parametrize("end", ["", "/", "/saved_model.pb", f".tmp-{OWNER}", f".tmp-{OWNER}/"])
+    @pytest.mark.parametrize("replaces", [False, True])
+    def test_is_published(self, replaces: bool, end: str, model: Path, expected: dict[str, bytes]) -> None:
+        around = stage_model(model, new=NEW, old=OLD) if replaces else stage_model(model, new=NEW)
+        report = finish(f"{model}{end}")
+        assert (report.prefix, report.published) == (str(model / "variables/variables"), True)
+        assert (report.removed, report.kept) == ((str(around),), ())
+        assert tree_of(model.parent) == expected
+        assert os.listdir(model.parent) == ["model"]
+
+    def test_in_an_empty_directory(self, model: Path, expected: dict[str, bytes]) -> None:
+        stage_model(model, new=NEW)
+        model.mkdir()
+        assert finish(model).published
+        assert tree_of(model.parent) == expected
+
+    @pytest.mark.parametrize("path", ["", "/", "/saved_model.pb", "/variables/variables", f".tmp-{OWNER}"])
+    def test_in_its_place_loses_what_is_beside_it(self, path: str, model: Path, expected: dict[str, bytes]) -> None:
+        write_model(model, NEW)
+        Path(f"{model}/variables/variables.index.tmp-{OWNER}").touch()
+        useless = [stage_model(model, new=OLD), stage_model(model, "18-00000000", part=OLD)]
+        report = finish(f"{model}{path}")
+        assert not report.published
+        assert report.removed == (*map(str, useless), f"{model}/variables/variables.index.tmp-{OWNER}")
+        assert tree_of(model.parent) == expected
+
+    def test_of_a_run_that_goes_on_is_left_alone(self, model: Path) -> None:
+        around = stage_model(model, new=NEW, old=OLD)
+        before = tree_of(model.parent)
+        with LocalStorage().hold(str(around)):
+            with pytest.raises(tfbundle.BundleNotFoundError, match="nothing to finish"):
+                finish(model)
+            assert tree_of(model.parent) == before
+            write_model(model, OLD)
+            assert finish(model).kept == (str(around),)
+        assert before.items() <= tree_of(model.parent).items()
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda new: flip(f"{new}/variables/variables.data-00001-of-00002", 0),
+            lambda new: os.unlink(new / "variables/variables.index"),
+            lambda new: os.unlink(new / "saved_model.pb"),
+            lambda new: os.truncate(new / "saved_model.pb", 3),
+        ],
+    )
+    def test_stays_where_it_is_if_it_is_damaged(self, damage: Callable[[Path], None], model: Path) -> None:
+        damage(stage_model(model, new=NEW, old=OLD) / "new")
+        before = tree_of(model.parent)
+        with pytest.raises(tfbundle.FormatError, match="what an interrupted run left is not complete"):
+            finish(model)
+        assert tree_of(model.parent) == before
+
+    def test_sound_one_is_chosen(self, model: Path, expected: dict[str, bytes]) -> None:
+        os.unlink(stage_model(model, new=OLD) / "new" / "saved_model.pb")
+        stage_model(model, "18-00000000", new=NEW)
+        assert len(finish(model).removed) == 2
+        assert tree_of(model.parent) == expected
+
+    def test_part_is_not_published(self, model: Path) -> None:
+        around = stage_model(model, part=NEW)
+        before = tree_of(model.parent)
+        with pytest.raises(tfbundle.BundleNotFoundError, match="nothing to finish") as caught:
+            finish(model)
+        assert f"a part of it, which can be removed: {around}" in str(caught.value)
+        assert tree_of(model.parent) == before
+
+    def test_file_in_its_place(self, model: Path) -> None:
+        stage_model(model, new=NEW)
+        model.touch()
+        with pytest.raises(tfbundle.BundleNotFoundError):
+            finish(model)
+        assert model.is_file()
+
+    def test_from_within(self, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write_model(model, OLD)
+        around = stage_model(model, new=NEW)
+        monkeypatch.chdir(model)
+        (removed,) = finish("saved_model.pb").removed
+        assert Path(removed).name == around.name
+        assert os.listdir(model.parent) == ["model"]
+
+    def test_is_none_of_the_bundles_beside_it(self, model: Path) -> None:
+        OLD.write(model.parent / "other")
+        around = stage_model(model, new=NEW)
+        assert finish(model.parent).prefix == str(model.parent / "other")
+        assert around.exists()
 
 
 def test_report_is_plain_data(prefix: str) -> None:

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import tfbundle
-from tests.support.interrupted import NEW, OLD, OWNER, killed_while_replacing, stage
+from tests.support.interrupted import NEW, OLD, OWNER, killed_while_replacing, stage, stage_model, write_model
 from tfbundle.bundle.leftovers import (
     Leftover,
+    StagedModel,
     abandoned_notes,
     describe_unfinished,
     find_leftovers,
+    find_staged_models,
     find_strays,
     leftover_notes,
+    model_directory,
 )
 from tfbundle.storage.local import LocalStorage
 
@@ -118,3 +122,66 @@ def test_temporary_copy_is_no_checkpoint(tmp_path: Path) -> None:
         tfbundle.open(tmp_path)
     NEW.write(tmp_path / "model")
     assert tfbundle.load(tmp_path)["step"] == 6
+
+
+class TestDirectoriesOfSavedModels:
+    @pytest.fixture
+    def model(self, tmp_path: Path) -> Path:
+        return tmp_path / "model"
+
+    def test_are_told_by_their_names(self, model: Path) -> None:
+        write_model(model, OLD)
+        part, new = stage_model(model, part=NEW), stage_model(model, "18-00000000", new=NEW, old=OLD)
+        stage_model(model.with_name("model2"), new=NEW)
+        (model.parent / f"model.tmp-{OWNER}-old").mkdir()
+        (model.parent / "model.tmp-19-00000000").touch()
+        expected = [StagedModel(str(part), False, False), StagedModel(str(new), True, False)]
+        assert find_staged_models(str(model), STORAGE) == expected
+        assert find_staged_models("s3://bucket/model", STORAGE) == []
+
+    @pytest.mark.parametrize("path", ["", ".", "../model", "variables/.."])
+    def test_of_the_current_directory(self, path: str, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write_model(model, OLD)
+        around = stage_model(model, part=NEW)
+        monkeypatch.chdir(model)
+        (found,) = find_staged_models(path, STORAGE)
+        assert Path(found.around).resolve() == around
+
+    def test_prefix_within_one(self) -> None:
+        prefixes = (
+            "a/half/variables/variables",
+            "/variables/variables",
+            "variables/variables",
+            "my_variables/variables",
+        )
+        assert [model_directory(prefix) for prefix in prefixes] == ["a/half", "/", "", None]
+
+    def test_notes(self, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write_model(model, OLD)
+        first, second = stage_model(model, part=NEW), stage_model(model, "18-00000000", part=NEW)
+        with STORAGE.hold(str(second)):
+            assert tfbundle.verify(model).notes == (
+                f"left behind by an interrupted run: {first}; tfbundle verify --finish {model} removes them",
+                f"another run writes here now: {second}",
+            )
+        monkeypatch.chdir(model)
+        (note,) = tfbundle.verify("variables/variables").notes
+        assert "tfbundle verify --finish . removes them" in note
+
+    @pytest.mark.parametrize("make", [lambda model: None, Path.mkdir])
+    def test_missing_or_empty(self, make: Callable[[Path], None], model: Path) -> None:
+        make(model)
+        around = stage_model(model, part=NEW)
+
+        def explained(path: Path | str) -> str:
+            with pytest.raises(tfbundle.BundleNotFoundError) as caught:
+                tfbundle.open(path)
+            return str(caught.value)
+
+        assert f"an interrupted run left a part of it, which can be removed: {around}" in explained(model)
+        os.rename(around / "part", around / "new")
+        remedy = f"in {around}: tfbundle verify --finish {model} publishes it if it is complete"
+        assert remedy in explained(model)
+        assert remedy in explained(f"{model}/")
+        with STORAGE.hold(str(around)):
+            assert f"a run that still goes on is about to publish it: {around}" in explained(model)

@@ -7,7 +7,7 @@ import numpy as np
 
 from tests.support.commands import HOSTILE_NAMES, Command, write_hostile
 from tests.support.handmade import HandmadeBundle, flip, floats
-from tests.support.interrupted import killed_while_replacing
+from tests.support.interrupted import NEW, OLD, killed_while_replacing, stage_model, write_model
 from tests.support.partitions import Piece, partitioned_bundle
 
 
@@ -117,6 +117,25 @@ class TestFinish:
         killed_while_replacing(str(folder / "model"), 0)
         tfbundle("verify", str(folder / "model")).check_printable()
         tfbundle("verify", "--finish", str(folder / "model")).check_printable()
+
+    def test_saved_model(self, tfbundle: Command, tmp_path: Path) -> None:
+        model = tmp_path / "model"
+        around = stage_model(model, new=NEW, old=OLD)
+        tfbundle("verify", model).check_error(3, f"{around}: tfbundle verify --finish {model} publishes it")
+        found = tfbundle("verify", model, "--finish")
+        assert (found.status, found.errors) == (0, "")
+        first, second, last = found.output.splitlines()
+        assert first == f"{model}/variables/variables: published what an interrupted run left"
+        assert second == f"removed {around}"
+        assert last.startswith(f"{model}/variables/variables: sound: 2 tensors, 2 shards")
+
+    def test_next_run_names_what_is_left_of_a_saved_model(self, tfbundle: Command, tmp_path: Path) -> None:
+        model, half = tmp_path / "model", tmp_path / "half"
+        write_model(model, OLD)
+        around = stage_model(half, part=NEW)
+        found = tfbundle("halve", model, half)
+        note = f"left behind by an interrupted run: {around}; tfbundle verify --finish {half} removes them"
+        assert f"note: {note}" in found.output.splitlines()
 
     def test_next_run_names_what_is_left(self, tfbundle: Command, source: str, tmp_path: Path) -> None:
         prefix = str(tmp_path / "model")

@@ -159,6 +159,21 @@ def test_links_that_lead_in_circles_are_refused(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["model"]
 
 
+def test_assets_that_cannot_be_listed_are_not_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_saved_model(tmp_path / "model")
+    real = os.listdir
+
+    def refuse(path: str) -> list[str]:
+        if path.endswith("inner"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    with monkeypatch.context() as patch, pytest.raises(PermissionError):
+        patch.setattr(os, "listdir", refuse)
+        tfbundle.halve(source, tmp_path / "half")
+    assert os.listdir(tmp_path) == ["model"]
+
+
 @pytest.mark.parametrize("call", ["fsync", "pwrite", "rename", "mkdir"])
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 5, 8])
 def test_fault_leaves_nothing(call: str, number: int, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Seeing every call of ``os`` that touches files, in this process: to count them, to note them, to stop at one.
 
-The package calls the operating system by way of the module ``os`` alone, which tests/test_layers.py holds to; so that
-replacing these functions finds every call, without root and without ptrace.
+The package calls the operating system by way of the module ``os`` alone, but where directories of SavedModels change
+places; so that replacing these functions finds every call, without root and without ptrace.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import tfbundle
-from tests.faults.outcomes import Reference, Tree, Verdict, judge, read_tree
+from tests.faults.outcomes import Reference, Tree, Verdict, judge, place_of, read_tree
 from tests.faults.scenarios import Scenario
 from tests.faults.tracing import Call, Finished, Launcher, Setting
 from tests.support.requirements import needs_tracing
@@ -37,13 +37,17 @@ _ERRORS = {
     "rename": _NAMING,
     "link": _NAMING,
     "mkdir": _NAMING,
+    "renameat2": (*_NAMING, "EINVAL", "ENOSYS"),
     "unlink": ("EROFS", "EACCES", "EIO"),
+    "unlinkat": ("EROFS", "EACCES", "EIO"),
     "rmdir": ("EROFS", "EACCES", "EIO"),
     "flock": ("ENOLCK", "EIO", "EINTR"),
     "getdents64": ("EIO",),
 }
 _OTHER = ("EIO", "EACCES")
-_CHANGING = {"pwrite64", "ftruncate", "fallocate", "fsync", "rename", "link", "mkdir", "unlink", "rmdir", "flock"}
+_REMOVING = ("unlink", "unlinkat", "rmdir")
+_EMPTYING = ("openat", *_REMOVING)
+_CHANGING = {"pwrite64", "ftruncate", "fallocate", "fsync", "rename", "renameat2", "link", "mkdir", *_REMOVING, "flock"}
 
 
 @dataclass(frozen=True)
@@ -244,6 +248,10 @@ def _check_reference(reference: Reference, root: Path) -> None:
     own = reference.own(reference.again)
     assert not any(map(reference.is_temporary, reference.again))
     assert reference.others(reference.again) == reference.others(reference.before)
+    if reference.scenario.is_directory:
+        assert tfbundle.verify(root / reference.scenario.target).ok
+        assert any(path.endswith(".txt") for path in own)
+        return
     if reference.scenario.last != ".index":
         assert tfbundle.import_tensors(root / reference.index, root / "read").tensors
         return
@@ -279,7 +287,8 @@ def judge_error(reference: Reference, tree: Tree, finished: Finished, fault: Fau
     has_workers = reference.scenario.step_nbytes > 0
     verdict.require("@" in text or has_workers, f"names no path: {text!r}")
     is_told = verdict.outcome == "new" and any(state in text for state in ("is complete, but", "all in place, but"))
-    if verdict.outcome != "staged" and not is_told and not (fault.lasting and fault.call.name in ("unlink", "rmdir")):
+    needed = _EMPTYING if reference.scenario.is_directory else _REMOVING  # to remove what was made
+    if verdict.outcome != "staged" and not is_told and not (fault.lasting and fault.call.name in needed):
         verdict.require(not verdict.leftovers, f"left behind: {verdict.leftovers}")
     return verdict
 
@@ -306,13 +315,29 @@ def _finish(reference: Reference, launcher: Launcher, root: Path, verdict: Verdi
     verdict.require(not any(map(reference.is_temporary, found)), "verify --finish leaves temporary files")
 
 
+def _settle(reference: Reference, launcher: Launcher, root: Path, verdict: Verdict, tree: Tree) -> None:
+    """Check that a directory that is complete takes its place if that is vacant, or goes like one that is not."""
+    finished = launcher.run(["verify", "--finish", str(root / reference.scenario.target)])
+    found = read_tree(root)
+    if verdict.outcome == "none" and reference.index not in map(place_of, tree):
+        verdict.require(finished.status == 3, f"verify --finish with nothing to finish: {finished}")
+        verdict.require(found == tree, "verify --finish changes what is not complete")
+        return
+    expected = reference.after if verdict.outcome == "none" else tree
+    verdict.require(finished.status == 0, f"verify --finish: {finished}")
+    verdict.require(reference.own(found) == reference.own(expected), "verify --finish gives something else")
+    verdict.require(not any(map(reference.is_temporary, found)), "verify --finish leaves temporary files")
+
+
 def _run_again(reference: Reference, launcher: Launcher, root: Path, verdict: Verdict, tree: Tree) -> None:
     """Check that the same command now succeeds and adds nothing but its result."""
     scenario = reference.scenario
     if scenario.takes_over and verdict.outcome == "new":
         return
-    if verdict.outcome == "staged" and scenario.last == ".index":
+    if verdict.outcome == "staged" and (scenario.is_directory or scenario.last == ".index"):
         _finish(reference, launcher, root, verdict)
+    elif scenario.is_directory and any(map(reference.is_temporary, tree)):
+        _settle(reference, launcher, root, verdict, tree)
     finished = launcher.run(scenario.repeated(root), Setting(step_nbytes=scenario.step_nbytes))
     verdict.require(finished.status in (0, reference.status), f"the next run: {finished.status} {finished.errors!r}")
     found = read_tree(root)

@@ -13,7 +13,7 @@ from tests.faults.tracing import Finished
 Tree = dict[str, bytes | None]
 """The contents of the files of a directory by their path in it; None for directories."""
 
-_TEMPORARY = re.compile(r"(.*)\.tmp-[0-9]+-[0-9a-f]{8}")
+_TEMPORARY = re.compile(r"(.*?)\.tmp-[0-9]+-[0-9a-f]{8}(?:/(?P<within>[a-z]+)(?P<rest>/.*)?)?")
 
 
 def read_tree(root: Path) -> Tree:
@@ -21,6 +21,12 @@ def read_tree(root: Path) -> Tree:
     return {
         str(path.relative_to(root)): None if path.is_dir() else path.read_bytes() for path in sorted(root.rglob("*"))
     }
+
+
+def place_of(path: str) -> str | None:
+    """Return where a file under a temporary name is to be, or one within a directory that is complete."""
+    match = _TEMPORARY.fullmatch(path)
+    return match[1] + (match["rest"] or "") if match and match["within"] in (None, "new") else None
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Reference:
         return rest != path and re.fullmatch(self.scenario.own, rest) is not None
 
     def is_temporary(self, path: str) -> bool:
-        """Whether a path is that of a file under way to be the target's, or the ``checkpoint`` file beside it."""
+        """Whether a path is that of what is under way to be the target's, or the ``checkpoint`` file beside it."""
         match = _TEMPORARY.fullmatch(path)
         return match is not None and (self.is_own(match[1]) or match[1] == self.checkpoint)
 
@@ -84,8 +90,8 @@ class Verdict:
     """What a fault did.
 
     Attributes:
-        outcome: ``"old"``, ``"none"``, ``"new"`` or ``"staged"``: no index, but all files are complete, if under
-            temporary names; anything else is a mixture.
+        outcome: ``"old"``, ``"none"``, ``"new"`` or ``"staged"``: an old index is gone, but all files are complete, if
+            under temporary names; anything else is a mixture.
         leftovers: files and directories that should not be there.
         faults: what is wrong, in words.
     """
@@ -144,7 +150,7 @@ def _outcome(reference: Reference, tree: Tree) -> str:
 def _outcome_without_index(reference: Reference, tree: Tree, old: Tree, new: Tree) -> str:
     if reference.index not in old:
         return "none"
-    staged = {match[1]: tree[path] for path in tree if (match := _TEMPORARY.fullmatch(path))}
+    staged = {place: content for path, content in tree.items() if (place := place_of(path))}
     found = {path: staged.get(path, tree.get(path)) for path in new}
     return "staged" if found == new else "neither the old nor the new bundle"
 

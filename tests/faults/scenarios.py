@@ -16,9 +16,11 @@ import numpy as np
 
 import tfbundle
 from tests.support.graphs import saver_graph
+from tfbundle.pb import message_class
 from tfbundle.streaming.layout import Layout
 
 SOURCE, TARGET, GRAPH_TARGET = "source/model", "out/model", "out/graph/model"
+MODEL, MODEL_TARGET = "source/saved", "out/saved"
 _GRAPH_FILES = r"\.index|\.meta|\.data-[0-9]{5}-of-[0-9]{5}"
 
 _SHARDS = (
@@ -42,7 +44,8 @@ class Scenario:
         is_repeatable: whether another run gives the same files.
         step_nbytes: as for ``Setting``.
         own: what may follow the prefix in the names of the target's files, as a regular expression.
-        last: what follows it in the name of the file that appears last; files of others have no ``verify --finish``.
+        last: what follows it in the name of the file that appears last; where that is no index, and in no directory,
+            there is no ``verify --finish``.
     """
 
     name: str
@@ -55,6 +58,11 @@ class Scenario:
     step_nbytes: int = 0
     own: str = r"\.index|\.data-[0-9]{5}-of-[0-9]{5}"
     last: str = ".index"
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether the target is a directory that appears as a whole."""
+        return self.last.startswith("/")
 
     def build(self, root: Path) -> None:
         """Fill an empty directory."""
@@ -102,8 +110,34 @@ def _add_old(root: Path, num_shards: int) -> None:
 
 def _add_graph(root: Path) -> None:
     """Put a graph beside the source."""
+    (root / f"{SOURCE}.meta").write_bytes(_graph().SerializeToString())
+
+
+def _graph() -> Any:
     names = [f"{letter}/{kind}" for letter in "abc" for kind in "wb" if f"{letter}{kind}" != "cb"]
-    (root / f"{SOURCE}.meta").write_bytes(saver_graph(*names).SerializeToString())
+    return saver_graph(*names)
+
+
+def _add_model(root: Path) -> None:
+    """Write a SavedModel, and beside the target what another run left of another one."""
+    add_bystanders(root)
+    write_source(root / MODEL / "variables" / "variables")
+    message = message_class("SavedModel")(meta_graphs=[_graph()])
+    (root / MODEL / "saved_model.pb").write_bytes(message.SerializeToString())
+    _add_asset(root / MODEL, "words.txt")
+    _add_asset(root / f"{MODEL_TARGET}-10.tmp-1-0badcafe" / "part", "words.txt")
+
+
+def _add_model_and_old(root: Path) -> None:
+    _add_model(root)
+    tfbundle.save(root / MODEL_TARGET / "variables" / "variables", {"w": np.ones(3)})
+    (root / MODEL_TARGET / "saved_model.pb").write_bytes(b"old")
+    _add_asset(root / MODEL_TARGET, "older.txt")
+
+
+def _add_asset(folder: Path, name: str) -> None:
+    (folder / "assets" / "inner").mkdir(parents=True)
+    (folder / "assets" / "inner" / name).write_text(name)
 
 
 def _add_graph_and_old(root: Path) -> None:
@@ -181,6 +215,7 @@ def _add_old_shards(root: Path) -> None:
 
 
 _HALVE = ("halve", f"@/{SOURCE}", f"@/{TARGET}", "--jobs", "1", "--quiet")
+_HALVE_MODEL = ("halve", f"@/{MODEL}", f"@/{MODEL_TARGET}", "--jobs", "1", "--quiet")
 _MERGE = ("merge", f"@/{SOURCE}", "@/source/second", f"@/{TARGET}", "--jobs", "1", "--quiet")
 _SET = ("set", f"@/{TARGET}", "a/b", "@/array.npy", "--quiet")
 _EXPORT = ("export", f"@/{SOURCE}", f"@/{TARGET}.npz", "--jobs", "1", "--quiet")
@@ -213,6 +248,22 @@ SCENARIOS = {
             _add_graph_and_old,
             target=GRAPH_TARGET,
             own=_GRAPH_FILES,
+        ),
+        Scenario(
+            "halve a SavedModel",
+            _HALVE_MODEL,
+            _add_model,
+            target=MODEL_TARGET,
+            own="(/.*)?",
+            last="/saved_model.pb",
+        ),
+        Scenario(
+            "halve --force a SavedModel",
+            (*_HALVE_MODEL, "--force"),
+            _add_model_and_old,
+            target=MODEL_TARGET,
+            own="(/.*)?",
+            last="/saved_model.pb",
         ),
         Scenario("halve, refused", _HALVE, _add_old_of_three),
         Scenario("halve --jobs 2", (*_HALVE, "--jobs", "2"), add_bystanders, step_nbytes=100_000),

@@ -22,7 +22,7 @@ from tests.faults.scenarios import SCENARIOS
 from tests.faults.tracing import Finished
 
 MAIN = ("halve", "merge", "halve --force, other shards")
-IN_FULL = (*MAIN, "halve --force", "halve, refused")
+IN_FULL = (*MAIN, "halve --force", "halve, refused", "halve --force a SavedModel")
 OTHERS = tuple(name for name in SCENARIOS if name not in MAIN)
 LEAST_POINTS = 225
 
@@ -37,7 +37,21 @@ def judge_fault(reference: Reference, tree: Tree, finished: Finished, fault: Fau
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_kills_and_errors(bench: Bench, check: Check, name: str) -> None:
     _, calls = bench.observe(SCENARIOS[name])
-    check(bench.run_all(SCENARIOS[name], some_faults(calls, 1 if name in IN_FULL else 5), judge_fault))
+    tally = bench.run_all(SCENARIOS[name], some_faults(calls, 1 if name in IN_FULL else 5), judge_fault)
+    check(tally)
+    assert not (SCENARIOS[name].is_directory and tally.outcomes["staged"]), "a directory was missing for a moment"
+
+
+def test_kills_where_directories_cannot_change_places(bench: Bench, check: Check) -> None:
+    """The old one moves away first: whenever that is cut short, both are there, and the new one can be published."""
+    scenario = SCENARIOS["halve --force a SavedModel"]
+    _, calls = bench.observe(scenario)
+    (exchange,) = [call for call in calls if call.name == "renameat2"]
+    num_renames = sum(call.name == "rename" for call in calls) + 1  # two in place of the exchange, and none afterwards
+    kills = [f"rename:signal=SIGKILL:when={number + 1}" for number in range(num_renames)]
+    tally = bench.run_all(scenario, [Fault(exchange, "EINVAL", more=(kill,)) for kill in kills], judge_kill)
+    check(tally)
+    assert tally.outcomes["staged"] == 1
 
 
 @pytest.mark.campaign

@@ -18,7 +18,7 @@ from tests.faults.tracing import Call, Finished, Setting, group_members
 Check = Callable[[Tally], None]
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-COMMANDS = ("halve", "merge", "halve --force, other shards")
+COMMANDS = ("halve", "merge", "halve --force, other shards", "halve --force a SavedModel")
 SLOWLY = ("pwrite64:delay_enter=20000", "preadv2:delay_enter=20000")
 """Makes a command take half a second."""
 

@@ -206,7 +206,17 @@ class TestNames:
     def test_directories(self, file: Path) -> None:
         assert STORAGE.is_directory(str(file.parent))
         assert not STORAGE.is_directory(str(file))
-        assert not STORAGE.is_directory(str(file.parent / "missing"))
+        for missing in (file.with_name("missing"), file / "below", "nul\0"):
+            assert not STORAGE.is_directory(str(missing))
+
+    def test_directory_of_which_nobody_can_tell(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "stat", fail)
+            with pytest.raises(OSError, match="Input/output error"):
+                STORAGE.is_directory(str(tmp_path))
 
     def test_identity_is_another_after_any_change(self, file: Path) -> None:
         first = STORAGE.identity(str(file))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tests.support.graphs import saver_graph
 from tests.support.handmade import HandmadeBundle, floats, integers
+from tfbundle.pb import message_class
 
 OWNER = "17-0a1b2c3d"
 OLD = HandmadeBundle([floats("w", [1, 2]), integers("step", [5])])
@@ -37,3 +39,31 @@ def killed_while_replacing(prefix: str, renamed: int) -> None:
     os.unlink(prefix + ".index")
     for path in [path for path in staged if ".data-" in path][:renamed]:
         os.rename(path, path.partition(".tmp-")[0])
+
+
+def write_model(folder: Path, bundle: HandmadeBundle) -> None:
+    """Write a SavedModel, with an asset."""
+    bundle.write(folder / "variables" / "variables")
+    (folder / "assets").mkdir()
+    (folder / "assets" / "words.txt").write_text("words")
+    message = message_class("SavedModel")(meta_graphs=[saver_graph("w")])
+    (folder / "saved_model.pb").write_bytes(message.SerializeToString())
+
+
+def stage_model(target: Path, owner: str = OWNER, **directories: HandmadeBundle) -> Path:
+    """Leave what a run leaves that was killed while it made or replaced a SavedModel; return where.
+
+    Args:
+        target: the SavedModel's directory.
+        owner: of the temporary name.
+        directories: what is in there, by its name.
+    """
+    around = target.with_name(f"{target.name}.tmp-{owner}")
+    for name, bundle in directories.items():
+        write_model(around / name, bundle)
+    return around
+
+
+def tree_of(folder: Path) -> dict[str, bytes]:
+    """Return the contents of all files below a directory, by path."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -1,4 +1,7 @@
-"""What interrupted runs leave beside a bundle: files under temporary names, data files that no index knows."""
+"""What interrupted runs leave beside a bundle: files under temporary names, data files that no index knows.
+
+Beside a SavedModel they leave directories.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import NamedTuple
 from tfbundle.format.naming import (
     INDEX_SUFFIX,
     META_SUFFIX,
+    SAVED_MODEL_PREFIX,
     STATE_FILENAME,
     index_filename,
     parse_data_suffix,
@@ -17,7 +21,9 @@ from tfbundle.format.naming import (
 from tfbundle.format.readable import plural
 from tfbundle.storage import paths
 from tfbundle.storage.base import Storage
-from tfbundle.storage.temporary import Temporary, parse_temporary
+from tfbundle.storage.temporary import Temporary, complete_directory, parse_temporary
+
+_NAMELESS = ("", ".", "..")
 
 
 class Leftover(NamedTuple):
@@ -37,6 +43,25 @@ class Leftover(NamedTuple):
     def paths(self) -> list[str]:
         """Where the files are."""
         return [*self.staged.values(), *self.copies]
+
+
+class StagedModel(NamedTuple):
+    """The directory of one run that makes or replaces a SavedModel.
+
+    Attributes:
+        around: its path, under a temporary name.
+        is_complete: whether all is in it that is to be the SavedModel's directory.
+        is_in_use: whether that run still goes on.
+    """
+
+    around: str
+    is_complete: bool
+    is_in_use: bool
+
+    @property
+    def paths(self) -> list[str]:
+        """Where the directory is."""
+        return [self.around]
 
 
 def find_leftovers(prefix: str, storage: Storage) -> list[Leftover]:
@@ -71,6 +96,35 @@ def _leftover(directory: str, run: list[tuple[Temporary, str]], storage: Storage
     )
 
 
+def model_directory(prefix: str) -> str | None:
+    """Return the directory of the SavedModel whose variables have a prefix; None for any other prefix.
+
+    Example:
+        >>> model_directory("half/variables/variables"), model_directory("variables/variables")
+        ('half', '')
+    """
+    if not f"/{prefix}".endswith(f"/{SAVED_MODEL_PREFIX}"):
+        return None
+    folder = prefix.removesuffix(SAVED_MODEL_PREFIX)
+    return folder and paths.strip_end(folder)
+
+
+def find_staged_models(folder: str | None, storage: Storage) -> list[StagedModel]:
+    """Find what runs that make or replace a SavedModel's directory have beside it, or beside where it will be."""
+    if folder is None or paths.is_url(folder):  # where no SavedModel is written
+        return []
+    if paths.basename(folder) in _NAMELESS:
+        folder = storage.absolute(folder)
+    directory, base = paths.split(folder)
+    found = _find_runs(directory, lambda temporary: (temporary.path, temporary.rest) == (base, ""), storage)
+    return [
+        StagedModel(path, storage.exists(complete_directory(path)), leftover.is_in_use)
+        for leftover in found
+        for path in leftover.paths
+        if storage.is_directory(path)
+    ]
+
+
 def find_strays(prefix: str, num_shards: int, storage: Storage) -> list[str]:
     """Find data files with a bundle's prefix and another number of shards, which its index does not know."""
     directory, base = paths.split(prefix)
@@ -87,7 +141,12 @@ def leftover_notes(prefix: str, num_shards: int, storage: Storage) -> list[str]:
     notes = _notes_on_runs(find_leftovers(prefix, storage), remedy)
     if strays := find_strays(prefix, num_shards, storage):
         notes.append(f"not of this checkpoint, which has {plural(num_shards, 'shard')}: {_name(strays)}; {remedy}")
-    return notes
+    return notes + model_notes(model_directory(prefix), storage)
+
+
+def model_notes(folder: str | None, storage: Storage) -> list[str]:
+    """Name the directories that interrupted runs left beside a SavedModel, and of runs that still write there."""
+    return _notes_on_runs(find_staged_models(folder, storage), f"tfbundle verify --finish {folder or '.'} removes them")
 
 
 def abandoned_notes(directory: str, belongs: Callable[[str], bool], storage: Storage) -> list[str]:
@@ -102,7 +161,7 @@ def abandoned_notes(directory: str, belongs: Callable[[str], bool], storage: Sto
     return _notes_on_runs(leftovers, "nothing reads them, and they can go")
 
 
-def _notes_on_runs(leftovers: Iterable[Leftover], remedy: str) -> list[str]:
+def _notes_on_runs(leftovers: Iterable[Leftover | StagedModel], remedy: str) -> list[str]:
     """Name the files of runs that were killed, and of those that go on."""
     abandoned, written = (
         [path for leftover in leftovers if leftover.is_in_use is in_use for path in leftover.paths]
@@ -123,6 +182,23 @@ def describe_unfinished(prefix: str, storage: Storage) -> str:
     return (
         f"an interrupted run left it unpublished, as {leftovers[0].staged[index]} and the like: "
         f"tfbundle verify --finish {prefix} publishes it if it is complete"
+    )
+
+
+def describe_unpublished(folder: str, storage: Storage) -> list[str]:
+    """Say that a SavedModel's directory that is missing is beside its place, and what to do about it."""
+    folder = paths.strip_end(folder)
+    return [_describe_staged(folder, each) for each in find_staged_models(folder, storage)]
+
+
+def _describe_staged(folder: str, staged: StagedModel) -> str:
+    if staged.is_in_use:
+        return f"a run that still goes on is about to publish it: {staged.around}"
+    if not staged.is_complete:
+        return f"an interrupted run left a part of it, which can be removed: {staged.around}"
+    return (
+        f"an interrupted run left it unpublished, in {staged.around}: "
+        f"tfbundle verify --finish {folder} publishes it if it is complete"
     )
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from tfbundle.bundle.leftovers import describe_unfinished
+from tfbundle.bundle.leftovers import describe_unfinished, describe_unpublished
 from tfbundle.errors import BundleNotFoundError, FormatError, UnsupportedError
 from tfbundle.format.naming import (
     INDEX_SUFFIX,
     META_SUFFIX,
+    SAVED_MODEL_PREFIX,
     STATE_FILENAME,
     index_filename,
     parse_v1_shard,
@@ -29,7 +30,6 @@ PathLike = str | os.PathLike[str]
 
 SAVED_MODEL_FILENAME = "saved_model.pb"
 _GRAPH_SUFFIX = ".pb"
-_SAVED_MODEL_PREFIX = os.path.join("variables", "variables")
 _NO_LISTING = "a web server cannot list others: give the prefix of a checkpoint"
 _LFS_START = b"version https://git-lfs"
 
@@ -132,7 +132,7 @@ def _is_table(path: str, storage: Storage) -> bool:
 
 def _find_in_directory(directory: str, storage: Storage) -> Location:
     prefixes = (
-        paths.join(directory, _SAVED_MODEL_PREFIX),
+        paths.join(directory, SAVED_MODEL_PREFIX),
         _latest_or_none(directory, storage),
         paths.join(directory, ""),
     )
@@ -156,7 +156,8 @@ def _find_in_directory(directory: str, storage: Storage) -> Location:
     missing = "Couldn't find 'checkpoint' file or checkpoints in given directory"
     if not storage.can_list(directory):
         missing = f"Couldn't find 'checkpoint' file in given directory, {_NO_LISTING}"
-    raise BundleNotFoundError("; ".join([missing, *_unfinished_in(directory, storage)]), directory)
+    unfinished = [*_unfinished_in(directory, storage), *describe_unpublished(directory, storage)]
+    raise BundleNotFoundError("; ".join([missing, *unfinished]), directory)
 
 
 def _unfinished_in(directory: str, storage: Storage) -> list[str]:
@@ -226,6 +227,8 @@ def _explain_missing(path: str, storage: Storage) -> Exception:
         return BundleNotFoundError(f"Failed to find any matching files; {unfinished}", path)
     if storage.exists(path):
         return _explain_file(path, storage)
+    if unpublished := describe_unpublished(path, storage):
+        return BundleNotFoundError("; ".join(["Failed to find any matching files", *unpublished]), path)
     if not storage.can_list(path):
         return BundleNotFoundError(f"Failed to find any matching files; it is no prefix, and {_NO_LISTING}", path)
     directory, base = paths.split(prefix)

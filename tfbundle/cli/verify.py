@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Read every tensor and compare it with its checksum. Goes on after the first damaged tensor, and
 guesses the cause where most of them are. Exit status 1 if any tensor is damaged, 4 if the index
-itself is. Files that an interrupted run left beside the checkpoint are named."""
+itself is. What an interrupted run left beside the checkpoint, or beside the directory of a
+SavedModel, is named."""
 
 _EPILOG = """\
 examples:
@@ -37,8 +38,8 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--finish",
         action="store_true",
-        help="before that, finish what an interrupted run began: publish a complete bundle that lost its place, "
-        "remove other files that such runs left; files of runs that still go on are left alone",
+        help="before that, finish what an interrupted run began: publish a complete bundle, or SavedModel, that lost "
+        "its place, remove what else such runs left; files of runs that still go on are left alone",
     )
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
     parser.add_argument("--quiet", action="store_true", help="print nothing; the exit status tells")

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 
+from tfbundle.bundle.leftovers import model_notes
 from tfbundle.bundle.locate import SAVED_MODEL_FILENAME
 from tfbundle.bundle.opening import open_bundle
 from tfbundle.bundle.target import IfExists, check_vacant
@@ -21,7 +22,7 @@ from tfbundle.reporting.report import CastReport
 from tfbundle.storage import paths
 from tfbundle.storage.base import Stage, Storage, staging
 from tfbundle.storage.buffers import WINDOW_NBYTES
-from tfbundle.storage.directory import staged_directory
+from tfbundle.storage.directory import list_all, staged_directory
 from tfbundle.storage.stream import Stream, write_stream
 from tfbundle.streaming.run import RunOptions
 
@@ -72,7 +73,7 @@ def halve_saved_model(source: str, target: str, request: Request, options: RunOp
     path = paths.join(target, SAVED_MODEL_FILENAME)
     notes = [note.replace(report.graph.target, path) for note in report.notes] if report.graph else report.notes
     left = _list_left(folder, storage)
-    notes = [*notes, *([f"not copied: {', '.join(left)}"] if left else [])]
+    notes = [*notes, *([f"not copied: {', '.join(left)}"] if left else []), *model_notes(target, storage)]
     return replace(report, source=folder, target=target, notes=tuple(notes), graph=graph.report(path))
 
 
@@ -112,7 +113,9 @@ def _iter_files(folder: str, storage: Storage) -> Iterator[str]:
 
     Raises:
         FormatError: a link leads to a directory that is there already, so that there might be no end.
+        OSError: a directory cannot be listed.
     """
+    names_in = storage.list_directory if paths.is_url(folder) else list_all
     waiting = [paths.join(folder, name) for name in _COPIED]
     seen: set[str] = set()
     while waiting:
@@ -122,7 +125,7 @@ def _iter_files(folder: str, storage: Storage) -> Iterator[str]:
             if place in seen:
                 raise FormatError("a link to a directory that is copied already", path)
             seen.add(place)
-            waiting += [paths.join(path, name) for name in storage.list_directory(path)]
+            waiting += [paths.join(path, name) for name in names_in(path)]
         elif storage.exists(path):
             yield path
 

@@ -1,6 +1,7 @@
 """Names: of shard files, and of tensors, whose keys are bytes and whose names are text.
 
-Source: TensorFlow ``core/util/tensor_bundle/naming.cc`` (``DataFilename``, ``MetaFilename``).
+Source: TensorFlow ``core/util/tensor_bundle/naming.cc`` (``DataFilename``, ``MetaFilename``);
+``python/saved_model/constants.py``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import NamedTuple
 INDEX_SUFFIX = ".index"
 META_SUFFIX = ".meta"
 STATE_FILENAME = "checkpoint"
+SAVED_MODEL_PREFIX = "variables/variables"
+"""Of the variables in a SavedModel's directory."""
 OBJECT_GRAPH_KEY = b"_CHECKPOINTABLE_OBJECT_GRAPH"
 
 MAX_NUM_SHARDS = 100_000

@@ -154,8 +154,13 @@ class LocalStorage:
             return None
 
     def is_directory(self, path: str) -> bool:
-        """Tell whether ``path`` is a directory or a link to one."""
-        return os.path.isdir(path)
+        """Tell whether ``path`` is a directory or a link to one; raise OSError if nobody can tell."""
+        try:
+            return stat.S_ISDIR(os.stat(path).st_mode)
+        except (OSError, ValueError) as error:
+            if not _is_absence(error):
+                raise
+            return False
 
     def is_same(self, left: str, right: str) -> bool:
         """Tell whether two paths lead to the same existing file, by whatever links."""

@@ -41,6 +41,11 @@ def temporary_path(path: str, owner: str) -> str:
     return f"{path}.tmp-{owner}"
 
 
+def complete_directory(around: str) -> str:
+    """Return where a directory is when it is complete, within one with a temporary name in which it is filled."""
+    return os.path.join(around, "new")
+
+
 def parse_temporary(path: str) -> Temporary | None:
     """Return what a temporary path says; None for any other path.
 
