@@ -13,7 +13,8 @@ import tfbundle
 from tests.conversion.test_graphs import restored, write_meta, write_saved_model
 from tests.graph.test_constants import constant
 from tests.remote.stores import ObjectStore
-from tfbundle.errors import UnsupportedError
+from tests.remote.web import WebServer
+from tfbundle.errors import BundleExistsError, UnsupportedError
 from tfbundle.pb import message_class
 from tfbundle.streaming.run import RunOptions
 
@@ -52,8 +53,52 @@ def test_saved_model_comes_to_this_machine(memory: Any, tmp_path: Path) -> None:
     tfbundle.halve(source, tmp_path / "same")
     for name in ("saved_model.pb", "assets/inner/words.txt", "variables/variables.index"):
         assert (tmp_path / "half" / name).read_bytes() == (tmp_path / "same" / name).read_bytes()
-    with pytest.raises(UnsupportedError, match="--graph leave"):
-        tfbundle.halve(source, "memory://g/half")
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_saved_model_goes_to_a_store(store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in store.variables.items():
+        monkeypatch.setenv(name, value)
+    client = store.client()
+    client.create_bucket(Bucket="models")
+    source = write_saved_model(tmp_path / "model")
+    tfbundle.halve(source, tmp_path / "half")
+    expected = files_of(tmp_path / "half")
+    assert "assets/inner/words.txt" in expected
+
+    def stored(prefix: str) -> dict[str, bytes]:
+        listed = client.list_objects_v2(Bucket="models", Prefix=f"{prefix}/").get("Contents", [])
+        keys = [each["Key"] for each in listed]
+        return {key[len(prefix) + 1 :]: client.get_object(Bucket="models", Key=key)["Body"].read() for key in keys}
+
+    report = tfbundle.halve(source, "s3://models/half")
+    assert report.target == "s3://models/half"
+    assert report.graph is not None
+    assert report.graph.target == "s3://models/half/saved_model.pb"
+    assert stored("half") == expected
+    with pytest.raises(BundleExistsError, match="s3://models/half: exists already"):
+        tfbundle.halve(source, "s3://models/half")
+    for name in ("assets/old.txt", "fingerprint.pb", "variables/variables.data-00001-of-00002"):
+        client.put_object(Bucket="models", Key=f"half/{name}", Body=b"old")
+    with ThreadPoolExecutor(2) as executor:
+        options = RunOptions(if_exists="replace", executor=executor)
+        tfbundle.halve(source, "s3://models/half", options=options)
+    assert stored("half") == expected
+    client.put_object(Bucket="models", Key="half/mine", Body=b"mine")
+    with pytest.raises(BundleExistsError, match="has what no SavedModel has: mine"):
+        tfbundle.halve(source, "s3://models/half", options=RunOptions(if_exists="replace"))
+    tfbundle.halve("s3://models/half", "s3://models/again")
+    assert stored("again") == expected
+
+
+def test_saved_model_and_web_servers(web: WebServer, tmp_path: Path) -> None:
+    source = write_saved_model(Path(web.directory) / "model")
+    with pytest.raises(UnsupportedError, match="directories that can be listed; --graph leave"):
+        tfbundle.halve(f"{web.url}/model/saved_model.pb", tmp_path / "half")
+    assert source.exists()
 
 
 def test_frozen_graph(memory: Any, tmp_path: Path) -> None:

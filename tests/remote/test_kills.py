@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import tfbundle
+from tests.conversion.test_graphs import write_saved_model
 from tests.remote.stores import BUCKET, ObjectStore
 from tests.support.processes import environment
 
@@ -34,9 +35,12 @@ def _start(store: ObjectStore, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def _halve(store: ObjectStore, *options: str, fault: dict[str, Any] | None = None) -> tuple[int, str]:
+def _halve(
+    store: ObjectStore, *options: str, fault: dict[str, Any] | None = None, between: tuple[str, str] = (SOURCE, TARGET)
+) -> tuple[int, str]:
     """Run ``halve`` from bucket to bucket; return its status and what it complained of."""
-    process = _start(store, "halve", f"s3://{BUCKET}/{SOURCE}", f"s3://{BUCKET}/{TARGET}", "--quiet", *options)
+    urls = [f"s3://{BUCKET}/{name}" for name in between]
+    process = _start(store, "halve", *urls, "--quiet", *options)
     store.reset(*([{**fault, "pid": process.pid}] if fault else []))
     _, errors = process.communicate("\n", timeout=120)
     return process.returncode, errors
@@ -114,6 +118,71 @@ def test_killed_at_every_request(force: bool, store: ObjectStore, expected: dict
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
             _check_after(store, old, expected)
     print(f"{2 * num_requests} kills at {num_requests} requests: {outcomes}")
+
+
+_MODELS = ("models/in", "models/half")
+_MODEL_INDEX = "variables/variables.index"
+
+
+def _model(store: ObjectStore, name: str) -> dict[str, bytes]:
+    return {key.removeprefix(f"{name}/"): store.get(key) for key in store.names() if key.startswith(f"{name}/")}
+
+
+def _put_model(store: ObjectStore, name: str, folder: Path, **more: bytes) -> dict[str, bytes]:
+    """Put a SavedModel into the store, in the place of another; return its files."""
+    for key in [key for key in store.names() if key.startswith(f"{name}/")]:
+        store.client().delete_object(Bucket=BUCKET, Key=key)
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for path, data in {**files, **more}.items():
+        store.client().put_object(Bucket=BUCKET, Key=f"{name}/{path}", Body=data)
+    return {**files, **more}
+
+
+def _check_model(store: ObjectStore, old: dict[str, bytes], new: dict[str, bytes], gone: set[str]) -> str:
+    """Check that there is the old SavedModel, the new one, or none that loads; return which."""
+    found = _model(store, _MODELS[1])
+    if _MODEL_INDEX not in found:
+        return "none"
+    if found == old:
+        return "old"
+    assert {name: data for name, data in found.items() if name not in gone} == new
+    return "new"
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [{"method": "PUT", "contains": name, "do": do}]
+        for name in ("saved_model.pb", _MODEL_INDEX)
+        for do in ("kill", "kill after")
+    ]
+    + [pytest.param([], marks=pytest.mark.campaign, id="every request")],
+)
+def test_killed_while_a_saved_model_is_replaced(
+    faults: list[dict[str, Any]], store: ObjectStore, tmp_path: Path
+) -> None:
+    source = write_saved_model(tmp_path / "in")
+    (source / "notes.txt").unlink()
+    tfbundle.halve(source, tmp_path / "half")
+    _put_model(store, _MODELS[0], source)
+    gone = {"assets/old.txt", "fingerprint.pb"}
+    old = {**dict.fromkeys(gone, b"old")}
+    new = _put_model(store, _MODELS[1], tmp_path / "half")
+    if not faults:
+        assert _halve(store, "--force", between=_MODELS) == (0, "")
+        numbers = range(len(store.requests()))
+        faults = [{"skip": number, "do": do} for number in numbers for do in ("kill", "kill after")]
+    outcomes: dict[str, int] = {}
+    for fault in faults:
+        _put_model(store, _MODELS[1], source, **old)
+        before = _model(store, _MODELS[1])
+        status, errors = _halve(store, "--force", fault=fault, between=_MODELS)
+        assert (status, errors) == (-9, ""), fault
+        outcome = _check_model(store, before, new, gone)
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+        assert _halve(store, "--force", between=_MODELS) == (0, "")
+        assert _model(store, _MODELS[1]) == new, fault
+    print(f"{len(faults)} kills of a SavedModel's conversion: {outcomes}")
 
 
 @pytest.mark.parametrize("contains", ["partNumber=1", pytest.param(f"{SOURCE}.data-", marks=pytest.mark.campaign)])

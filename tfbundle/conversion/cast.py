@@ -17,7 +17,6 @@ from tfbundle.choosing.select import Selection
 from tfbundle.conversion.request import Request
 from tfbundle.errors import BundleExistsError, FormatError
 from tfbundle.format.dtypes import ELEMENT_NBYTES
-from tfbundle.format.naming import META_SUFFIX
 from tfbundle.reporting.notes import UNKNOWN_OVERFLOW_NOTE, UNKNOWN_SIZES_NOTE, conversion_notes
 from tfbundle.reporting.report import CastReport, TensorReports
 from tfbundle.storage.anywhere import Anywhere
@@ -105,7 +104,7 @@ def cast_bundle(bundle: BundleReader, prefix: str, request: Request, options: Ru
         notes = _surroundings(bundle, plan, graph)
         stats: StatsTable | None = None
         if options.dry_run:
-            beside = _beside(graph, plan, prefix)
+            beside = _beside(request, plan, prefix)
             nbytes = sum(plan.shard_nbytes) + sum(stream.nbytes for stream in beside.values())
             notes += [*_unknowns(bundle, plan, request.policy), room_note(prefix, nbytes, storage)]
         else:
@@ -130,7 +129,7 @@ def _carry_out(
 
         plan = keep_overflowing(readable, request, plan, options)
     _check_targets(prefix, plan, request, options, bundle.storage)
-    beside = _beside(request.graph, plan, prefix)
+    beside = _beside(request, plan, prefix)
     stats = carry_out(
         plan,
         readable.open_shards(),
@@ -143,12 +142,10 @@ def _carry_out(
     return plan, stats
 
 
-def _beside(graph: Companion | None, plan: Plan, prefix: str) -> dict[str, Stream]:
+def _beside(request: Request, plan: Plan, prefix: str) -> dict[str, Stream]:
     """Return the files that are published together with the bundle."""
-    if graph is None:
-        return {}
-    contents = graph.rewrite(plan)  # of a SavedModel, too: what cannot be done shows before any work is
-    return {prefix + META_SUFFIX: contents} if graph.kind == "meta" else {}
+    graph = request.graph
+    return {**request.beside, **({graph.place(prefix): graph.rewrite(plan)} if graph else {})}
 
 
 def _check_targets(prefix: str, plan: Plan, request: Request, options: RunOptions, storage: Storage) -> None:
@@ -156,7 +153,7 @@ def _check_targets(prefix: str, plan: Plan, request: Request, options: RunOption
     graph = request.graph
     if graph is None or graph.kind != "meta":
         return
-    path = prefix + META_SUFFIX
+    path = graph.place(prefix)
     if storage.is_same(graph.path, path):
         raise BundleExistsError(f"the target is the source {graph.path}; choose another one", path)
     check_vacant([path], options.if_exists, storage)
@@ -179,7 +176,7 @@ def _report(
     notes: list[str],
 ) -> CastReport:
     source_nbytes, target_nbytes = int(plan.index.columns.size.sum()), sum(plan.shard_nbytes)
-    graph = request.graph.report(prefix + META_SUFFIX) if request.graph else None
+    graph = request.graph.report(request.graph.place(prefix)) if request.graph else None
     told = request.graph.notes(source_nbytes - target_nbytes) if request.graph else []
     rewritten = graph.target if graph else ""
     return CastReport(

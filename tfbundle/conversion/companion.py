@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfbundle.bundle.graph_file import blaming, read_graph_file
+from tfbundle.bundle.leftovers import model_directory
+from tfbundle.bundle.locate import SAVED_MODEL_FILENAME
 from tfbundle.bundle.reader import BundleReader
 from tfbundle.choosing.decisions import STRIPPED, Decision, Decisions
 from tfbundle.choosing.names import TensorNames
@@ -18,13 +20,14 @@ from tfbundle.choosing.select import Selection
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.dtypes import named_data_type
 from tfbundle.format.meta_graph import MAX_GRAPH_NBYTES
-from tfbundle.format.naming import key_to_name
+from tfbundle.format.naming import META_SUFFIX, key_to_name
 from tfbundle.format.readable import plural
 from tfbundle.format.slices import parse_shape_and_slice, resolve_slice
 from tfbundle.graph.models import Model, Rewritten, settle
 from tfbundle.graph.strip import output_nodes, strip_training
 from tfbundle.graph.wire import Spans, among, framed, take_apart
 from tfbundle.reporting.graph_report import GraphReport, Kind
+from tfbundle.storage import paths
 from tfbundle.storage.base import Storage
 from tfbundle.storage.stream import Stream, joined, whole
 from tfbundle.streaming.plan import Plan
@@ -142,6 +145,12 @@ class Companion:
         if graphs[0].nbytes > MAX_GRAPH_NBYTES:
             raise UnsupportedError(f"the graph would take more than {MAX_GRAPH_NBYTES} bytes")
         return _Result(graphs[0], done)
+
+    def place(self, prefix: str) -> str:
+        """Return the path of the graph of a checkpoint with some prefix."""
+        if self.kind == "meta":
+            return prefix + META_SUFFIX
+        return paths.join(model_directory(prefix) or "", SAVED_MODEL_FILENAME)
 
     @property
     def contents(self) -> Stream:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,6 +17,7 @@ from tfbundle.choosing.naming import Naming
 from tfbundle.choosing.optimizer import find_optimizer_state
 from tfbundle.choosing.select import Selection
 from tfbundle.conversion.edits import plan_edits
+from tfbundle.storage.stream import Stream
 from tfbundle.streaming.layout import Layout
 from tfbundle.streaming.plan import Edits, Plan
 from tfbundle.streaming.planning import plan_bundle
@@ -32,6 +35,7 @@ class Request(NamedTuple):
         naming: what they are called in the target.
         layout: slices and shards of the target.
         graph: the graph that is converted with the checkpoint; None for the checkpoint alone.
+        beside: further files that are published with it, by their paths.
     """
 
     policy: CastPolicy
@@ -39,6 +43,7 @@ class Request(NamedTuple):
     naming: Naming
     layout: Layout
     graph: Companion | None = None
+    beside: Mapping[str, Stream] = MappingProxyType({})
 
     def plan(self, bundle: BundleReader, decisions: Decisions | None = None) -> Plan:
         """Return the plan for a bundle.

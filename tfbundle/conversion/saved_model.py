@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 from tfbundle.bundle.leftovers import model_notes
 from tfbundle.bundle.locate import SAVED_MODEL_FILENAME
 from tfbundle.bundle.opening import open_bundle
+from tfbundle.bundle.reader import BundleReader
 from tfbundle.bundle.target import IfExists, check_vacant
 from tfbundle.conversion.cast import cast_bundle
 from tfbundle.conversion.companion import Companion
@@ -20,21 +23,24 @@ from tfbundle.conversion.request import Request
 from tfbundle.errors import BundleExistsError, FormatError, UnsupportedError
 from tfbundle.reporting.report import CastReport
 from tfbundle.storage import paths
-from tfbundle.storage.base import Stage, Storage, staging
+from tfbundle.storage.base import Storage
 from tfbundle.storage.buffers import WINDOW_NBYTES
 from tfbundle.storage.directory import list_all, staged_directory
-from tfbundle.storage.stream import Stream, write_stream
+from tfbundle.storage.stream import Stream
 from tfbundle.streaming.run import RunOptions
 
 _VARIABLES = "variables"
 _COPIED = ("assets", "assets.extra", "keras_metadata.pb")
-_REPLACEABLE = (*_COPIED, SAVED_MODEL_FILENAME, _VARIABLES, "fingerprint.pb")
+_FINGERPRINT = "fingerprint.pb"
+_REPLACEABLE = (*_COPIED, SAVED_MODEL_FILENAME, _VARIABLES, _FINGERPRINT)
+_URL_SEPARATOR = "/"
 
 
 def halve_saved_model(source: str, target: str, request: Request, options: RunOptions, storage: Storage) -> CastReport:
     """Write a copy of a SavedModel whose variables are stored as float16.
 
-    The whole directory becomes visible at once.
+    The whole directory becomes visible at once; in a store, which has no directories, file by file, the index of the
+    variables last.
 
     Args:
         source: its directory, or its ``saved_model.pb``.
@@ -48,33 +54,57 @@ def halve_saved_model(source: str, target: str, request: Request, options: RunOp
 
     Raises:
         BundleExistsError: the target is there already, or is the source.
-        UnsupportedError: the graph cannot be rewritten, or the target is no directory of this machine.
+        UnsupportedError: the graph cannot be rewritten, or a directory cannot be listed.
         FormatError, CastError, ValueError, OSError: as ``cast``.
     """
     folder = paths.dirname(source) if paths.basename(source) == SAVED_MODEL_FILENAME else source
-    if paths.is_url(target) or not storage.can_list(folder):
-        raise UnsupportedError(
-            "a SavedModel is converted as a whole from a directory that can be listed to one of this machine; "
-            "--graph leave converts its checkpoint alone",
-            target if paths.is_url(target) else folder,
-        )
+    for place in (folder, target):
+        if not storage.can_list(place):
+            raise UnsupportedError(
+                "a SavedModel is converted as a whole, from and to directories that can be listed; "
+                "--graph leave converts its checkpoint alone",
+                place,
+            )
     graph = Companion("SavedModel", paths.join(folder, SAVED_MODEL_FILENAME), storage, request.selection)
     request = request._replace(graph=graph, layout=replace(request.layout, slices="keep"))
     _check_place(folder, target, options.if_exists, storage)
     with open_bundle(paths.join(folder, _VARIABLES, _VARIABLES), storage=storage) as bundle:
-        if options.dry_run:
-            report = cast_bundle(bundle, paths.join(target, _VARIABLES, _VARIABLES), request, options)
+        if options.dry_run or paths.is_url(target):
+            report = _cast_into(target, bundle, request, folder, options)
         else:
             with staged_directory(target, replace=options.if_exists == "replace") as stage:
-                prefix = paths.join(stage.path, _VARIABLES, _VARIABLES)
-                report = cast_bundle(bundle, prefix, request, options)
-                _add_files(folder, stage.path, graph.contents, storage)
+                report = _cast_into(stage.path, bundle, request, folder, options)
                 stage.publish()
     path = paths.join(target, SAVED_MODEL_FILENAME)
     notes = [note.replace(report.graph.target, path) for note in report.notes] if report.graph else report.notes
     left = _list_left(folder, storage)
     notes = [*notes, *([f"not copied: {', '.join(left)}"] if left else []), *model_notes(target, storage)]
     return replace(report, source=folder, target=target, notes=tuple(notes), graph=graph.report(path))
+
+
+def _cast_into(home: str, bundle: BundleReader, request: Request, folder: str, options: RunOptions) -> CastReport:
+    """Write a SavedModel to a directory that nobody sees yet, or to a store, where the index of the variables is last.
+
+    Args:
+        home: the directory.
+        bundle: the variables.
+        request: what to do, with the graph.
+        folder: directory of the source.
+        options: how.
+    """
+    storage = bundle.storage
+    files = _find_files(folder, home, storage)
+    old = [] if options.dry_run or not paths.is_url(home) else _list_old(home, storage)
+    report = cast_bundle(bundle, paths.join(home, _VARIABLES, _VARIABLES), request._replace(beside=files), options)
+    for path in old:
+        if path not in files:
+            storage.remove(path)
+    return report
+
+
+def _list_old(home: str, storage: Storage) -> list[str]:
+    """Return the files of a SavedModel that is replaced, but those that every SavedModel has."""
+    return [*_iter_files(home, storage), paths.join(home, _FINGERPRINT)]
 
 
 def _check_place(folder: str, target: str, if_exists: IfExists, storage: Storage) -> None:
@@ -98,14 +128,24 @@ def _check_place(folder: str, target: str, if_exists: IfExists, storage: Storage
         raise BundleExistsError(f"exists already, and has what no SavedModel has: {others[0]}", target)
 
 
-def _add_files(folder: str, target: str, graph: Stream, storage: Storage) -> None:
-    """Write the graph, and copy what goes with it, into a directory that nobody sees yet."""
-    with staging(storage, replace=False) as stage:
-        for path in _iter_files(folder, storage):
-            _copy(path, paths.join(target, path[len(paths.join(folder, "")) :]), stage, storage)
-        last = paths.join(target, SAVED_MODEL_FILENAME)
-        write_stream(graph, stage.create(last))
-        stage.publish(last)
+def _find_files(folder: str, home: str, storage: Storage) -> dict[str, Stream]:
+    """Return what goes with a graph, by the path that each file will have."""
+    separator = _URL_SEPARATOR if paths.is_url(home) else os.sep
+    found = {}
+    for path in _iter_files(folder, storage):
+        name = path[len(paths.join(folder, "")) :].replace(os.sep, separator)
+        with closing(storage.open(path)) as file:
+            found[paths.join(home, name)] = Stream(file.nbytes, partial(_iter_copied, path, file.nbytes, storage))
+    return found
+
+
+def _iter_copied(path: str, nbytes: int, storage: Storage) -> Iterator[bytes]:
+    with closing(storage.open(path)) as file:
+        if file.nbytes != nbytes:
+            raise FormatError(f"{file.nbytes} bytes, {nbytes} when the run began: the file changed meanwhile", path)
+        for offset in range(0, nbytes, WINDOW_NBYTES):
+            yield file.read(offset, min(WINDOW_NBYTES, nbytes - offset))
+        file.check_unchanged()
 
 
 def _iter_files(folder: str, storage: Storage) -> Iterator[str]:
@@ -128,16 +168,6 @@ def _iter_files(folder: str, storage: Storage) -> Iterator[str]:
             waiting += [paths.join(path, name) for name in names_in(path)]
         elif storage.exists(path):
             yield path
-
-
-def _copy(path: str, target: str, stage: Stage, storage: Storage) -> None:
-    source, copy = storage.open(path), stage.create(target)
-    try:
-        for offset in range(0, source.nbytes, WINDOW_NBYTES):
-            copy.write_at(offset, source.read(offset, min(WINDOW_NBYTES, source.nbytes - offset)))
-        source.check_unchanged()
-    finally:
-        source.close()
 
 
 def _list_left(folder: str, storage: Storage) -> list[str]:
