@@ -19,7 +19,7 @@ from tests.clusters.dask_cluster import running_cluster, wait_until
 from tests.remote.stores import BUCKET, ObjectStore
 from tests.support.elsewhere import Elsewhere, call
 from tests.support.processes import environment
-from tests.support.requirements import needs_cluster
+from tests.support.requirements import needs_cluster, tensorflow
 from tfbundle import RunOptions, UnsupportedError, halve
 from tfbundle.storage.temporary import parse_temporary
 
@@ -51,6 +51,17 @@ def expected(store: ObjectStore, tmp_path: Path) -> dict[str, bytes]:
 def executor(store: ObjectStore) -> Iterator[Elsewhere]:
     with Elsewhere() as executor:
         yield executor
+
+
+def test_copy_of_a_v1_checkpoint_is_not_for_workers_elsewhere(
+    store: ObjectStore, executor: Elsewhere, tmp_path: Path
+) -> None:
+    """Who cannot see this machine's files cannot read the copy that is made of it here."""
+    source, values = str(tmp_path / "old"), np.linspace(0, 1, 7, dtype=np.float32)
+    tensorflow().raw_ops.SaveSlices(filename=source, tensor_names=["w"], shapes_and_slices=[""], data=[values])
+    halve(source, _URLS[1], options=RunOptions(executor=executor))
+    assert not executor.tasks
+    assert (tfbundle.load(_URLS[1])["w"] == values.astype(np.float16)).all()
 
 
 def _target(store: ObjectStore) -> dict[str, bytes]:

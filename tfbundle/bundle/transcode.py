@@ -22,6 +22,11 @@ from tfbundle.storage.temporary import new_owner, temporary_path
 _MOST_EXPANSION = 8  # an integer of eight bytes in a varint of one
 
 
+def is_copied_here(bundle: BundleReader, target_prefix: str) -> bool:
+    """Tell whether ``readable_bundle`` makes a copy that only this machine can see, and no worker elsewhere."""
+    return bundle.is_v1 and paths.is_url(target_prefix)
+
+
 @contextmanager
 def readable_bundle(bundle: BundleReader, target_prefix: str) -> Iterator[BundleReader]:
     """Give a reader whose payloads have a bundle's form: the same one, or for a V1 checkpoint that of a copy.
@@ -32,7 +37,7 @@ def readable_bundle(bundle: BundleReader, target_prefix: str) -> Iterator[Bundle
     if not bundle.is_v1:
         yield bundle
         return
-    if paths.is_url(target_prefix):  # nothing there has a temporary name
+    if is_copied_here(bundle, target_prefix):  # nothing there has a temporary name
         import tempfile
 
         with tempfile.TemporaryDirectory() as scratch, readable_bundle(bundle, os.path.join(scratch, "v1")) as copy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tfbundle.bundle.beside import settle, surroundings_notes
@@ -9,7 +10,7 @@ from tfbundle.bundle.locate import PathLike
 from tfbundle.bundle.opening import open_bundle
 from tfbundle.bundle.reader import BundleReader
 from tfbundle.bundle.target import check_not_same, check_target, check_vacant, room_note, target_prefix
-from tfbundle.bundle.transcode import readable_bundle
+from tfbundle.bundle.transcode import is_copied_here, readable_bundle
 from tfbundle.casting.policy import CastPolicy
 from tfbundle.casting.stats import StatsTable
 from tfbundle.choosing.naming import Naming
@@ -109,6 +110,8 @@ def cast_bundle(bundle: BundleReader, prefix: str, request: Request, options: Ru
             notes += [*_unknowns(bundle, plan, request.policy), room_note(prefix, nbytes, storage)]
         else:
             _check_targets(prefix, plan, request, options, storage)
+            if is_copied_here(bundle, prefix):
+                options = replace(options, executor=None)
             with readable_bundle(bundle, prefix) as readable:
                 plan, stats = _carry_out(readable, bundle, plan, prefix, request, options)
             if graph is None or graph.kind != "SavedModel":
