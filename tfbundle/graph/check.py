@@ -72,6 +72,7 @@ def check_graph(bodies: Iterable[Body]) -> None:
         FormatError: one does not fit; the message names its node.
 
     Example:
+        >>> from tfbundle.graph.library import Graph
         >>> check_graph(Graph(b""))
     """
     for body in bodies:
