@@ -13,7 +13,7 @@ import tfbundle
 from tests.support.requirements import tensorflow
 from tests.support.saved_models import largest_difference, make_input, read_saved_model, run_cli, run_v1, run_v2
 from tfbundle.choosing.select import Selection
-from tfbundle.errors import BundleExistsError, UnsupportedError
+from tfbundle.errors import BundleExistsError
 from tfbundle.graph import models
 from tfbundle.streaming.layout import Layout
 from tfbundle.streaming.run import RunOptions
@@ -243,8 +243,17 @@ def test_targets_that_are_there(saved: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(BundleExistsError, match="no directory"):
         tfbundle.halve(source, tmp_path / "file", options=replace)
-    with pytest.raises(UnsupportedError, match="--graph leave"):
-        tfbundle.halve(source, "memory://half")
+
+
+def test_from_a_store(saved: Any, tmp_path: Path) -> None:
+    import fsspec
+
+    tf, source = tensorflow(), saved("cnn")
+    tfbundle.halve(source, "memory://model/half")
+    files = fsspec.filesystem("memory")
+    files.get("/model/half", str(tmp_path / "half"), recursive=True)
+    files.rm("/model", recursive=True)
+    assert largest_difference(run_v2(tf, source), run_v2(tf, tmp_path / "half")) <= 5e-4
 
 
 def test_checkpoint_alone(saved: Any, tmp_path: Path) -> None:
