@@ -12,7 +12,7 @@ import pytest
 import tfbundle
 from tests.conversion.test_graphs import restored, write_meta, write_saved_model
 from tests.graph.test_constants import constant
-from tests.remote.stores import ObjectStore
+from tests.remote.stores import BUCKET, ObjectStore
 from tests.remote.web import WebServer
 from tfbundle.errors import BundleExistsError, UnsupportedError
 from tfbundle.pb import message_class
@@ -63,34 +63,33 @@ def test_saved_model_goes_to_a_store(store: ObjectStore, tmp_path: Path, monkeyp
     for name, value in store.variables.items():
         monkeypatch.setenv(name, value)
     client = store.client()
-    client.create_bucket(Bucket="models")
     source = write_saved_model(tmp_path / "model")
     tfbundle.halve(source, tmp_path / "half")
     expected = files_of(tmp_path / "half")
     assert "assets/inner/words.txt" in expected
 
     def stored(prefix: str) -> dict[str, bytes]:
-        listed = client.list_objects_v2(Bucket="models", Prefix=f"{prefix}/").get("Contents", [])
+        listed = client.list_objects_v2(Bucket=BUCKET, Prefix=f"{prefix}/").get("Contents", [])
         keys = [each["Key"] for each in listed]
-        return {key[len(prefix) + 1 :]: client.get_object(Bucket="models", Key=key)["Body"].read() for key in keys}
+        return {key[len(prefix) + 1 :]: client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
 
-    report = tfbundle.halve(source, "s3://models/half")
-    assert report.target == "s3://models/half"
+    report = tfbundle.halve(source, f"s3://{BUCKET}/half")
+    assert report.target == f"s3://{BUCKET}/half"
     assert report.graph is not None
-    assert report.graph.target == "s3://models/half/saved_model.pb"
+    assert report.graph.target == f"s3://{BUCKET}/half/saved_model.pb"
     assert stored("half") == expected
-    with pytest.raises(BundleExistsError, match="s3://models/half: exists already"):
-        tfbundle.halve(source, "s3://models/half")
+    with pytest.raises(BundleExistsError, match=f"s3://{BUCKET}/half: exists already"):
+        tfbundle.halve(source, f"s3://{BUCKET}/half")
     for name in ("assets/old.txt", "fingerprint.pb", "variables/variables.data-00001-of-00002"):
-        client.put_object(Bucket="models", Key=f"half/{name}", Body=b"old")
+        client.put_object(Bucket=BUCKET, Key=f"half/{name}", Body=b"old")
     with ThreadPoolExecutor(2) as executor:
         options = RunOptions(if_exists="replace", executor=executor)
-        tfbundle.halve(source, "s3://models/half", options=options)
+        tfbundle.halve(source, f"s3://{BUCKET}/half", options=options)
     assert stored("half") == expected
-    client.put_object(Bucket="models", Key="half/mine", Body=b"mine")
+    client.put_object(Bucket=BUCKET, Key="half/mine", Body=b"mine")
     with pytest.raises(BundleExistsError, match="has what no SavedModel has: mine"):
-        tfbundle.halve(source, "s3://models/half", options=RunOptions(if_exists="replace"))
-    tfbundle.halve("s3://models/half", "s3://models/again")
+        tfbundle.halve(source, f"s3://{BUCKET}/half", options=RunOptions(if_exists="replace"))
+    tfbundle.halve(f"s3://{BUCKET}/half", f"s3://{BUCKET}/again")
     assert stored("again") == expected
 
 
