@@ -30,6 +30,7 @@ from tfbundle.graph.check import check_graph
 from tfbundle.graph.constants import find_constants, insert_casts
 from tfbundle.graph.library import Graph
 from tfbundle.graph.models import Model, settle
+from tfbundle.graph.sources import Memory
 from tfbundle.graph.strip import output_nodes, strip_training
 from tfbundle.graph.wire import take_apart
 from tfbundle.pb import parse_message
@@ -54,8 +55,8 @@ def check(data: bytes) -> None:
 
 
 def _read(data: bytes) -> Model:
-    has_objects = bool(take_apart("MetaGraphDef", data, [(0, len(data))], [_OBJECTS]).spans[_OBJECTS])
-    model = Model(data, None, OBJECTS if has_objects else ())
+    has_objects = bool(take_apart("MetaGraphDef", Memory(data), [(0, len(data))], [_OBJECTS]).spans[_OBJECTS])
+    model = Model(Memory(data), None, OBJECTS if has_objects else ())
     _limits(model)
     return model
 
@@ -127,14 +128,14 @@ def _names(saver: Any) -> Iterator[str]:
 
 
 def _store_constants(model: Model) -> None:
-    graph = Graph(written_model(model).graph_def.SerializeToString())
+    graph = Graph(Memory(written_model(model).graph_def.SerializeToString()))
     found, no_file = find_constants(graph), cast("ReadableFile", None)  # all values are in the graph
     for each in found:
         (values,) = each.iter_values(no_file)
         with np.errstate(all="ignore"):
             each.store(values.astype(np.float16).view(np.uint16))
     names = insert_casts(found)
-    again = Graph(b"".join(graph.stream(behind={new: old for old, new in names.items()}).pieces()))
+    again = Graph(Memory(b"".join(graph.stream(behind={new: old for old, new in names.items()}).pieces())))
     check_graph(again)
     assert not [each for each in find_constants(again) if each.num_elements], "a constant is still float32"
 

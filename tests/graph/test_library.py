@@ -9,6 +9,7 @@ from tests.support.graphs import FLOAT, function, graph_of, node, written
 from tests.support.wire import bytes_field, varint_field
 from tfbundle.errors import FormatError
 from tfbundle.graph.library import Graph
+from tfbundle.graph.sources import Memory
 from tfbundle.pb import message_class
 
 
@@ -22,7 +23,7 @@ def graph_def(*names: str) -> Any:
 
 
 def test_bodies() -> None:
-    graph = Graph(graph_def("f", "g").SerializeToString())
+    graph = Graph(Memory(graph_def("f", "g").SerializeToString()))
     assert [body.name for body in graph] == ["", "f", "g"]
     assert list(graph.functions) == ["f", "g"]
     assert graph.body("") is graph.main
@@ -32,16 +33,16 @@ def test_bodies() -> None:
 
 def test_what_is_not_changed_is_written_as_it_was() -> None:
     message = graph_def("f")
-    assert written(Graph(message.SerializeToString())) == message
-    assert written(Graph(b"")) == message_class("GraphDef")()
+    assert written(Graph(Memory(message.SerializeToString()))) == message
+    assert written(Graph(Memory(b""))) == message_class("GraphDef")()
     empty = message_class("GraphDef")(node=[node("a", "NoOp")])
     empty.library.SetInParent()
-    assert written(Graph(empty.SerializeToString())) == empty
+    assert written(Graph(Memory(empty.SerializeToString()))) == empty
 
 
 def test_changes_last_while_nobody_holds_the_body() -> None:
     message = graph_def("f", "g")
-    graph = Graph(message.SerializeToString())
+    graph = Graph(Memory(message.SerializeToString()))
     with graph.body("g").change("n") as changed:
         changed.op = "Other"
     graph.body("f").change_function().ret["y"] = "n:0"
@@ -56,7 +57,7 @@ def test_changes_last_while_nobody_holds_the_body() -> None:
 
 
 def test_bodies_that_nobody_holds_are_let_go() -> None:
-    graph = Graph(graph_def("f").SerializeToString())
+    graph = Graph(Memory(graph_def("f").SerializeToString()))
     body = graph.body("f")
     assert graph.body("f") is body
     number = id(body)
@@ -67,7 +68,7 @@ def test_bodies_that_nobody_holds_are_let_go() -> None:
 
 def test_functions_are_added_and_removed() -> None:
     message = graph_def("f", "g", "h")
-    graph = Graph(message.SerializeToString())
+    graph = Graph(Memory(message.SerializeToString()))
     graph.body("g").add(node("m", "NoOp"))
     graph.add_function(function("new", ["y"], [node("n", "NoOp")]))
     assert [body.name for body in graph.changed] == ["g", "new"]
@@ -89,12 +90,12 @@ def test_a_function_is_an_op() -> None:
 
 def test_what_makes_no_sense() -> None:
     with pytest.raises(FormatError, match="function 'f': two functions have this name"):
-        Graph(graph_def("f", "f").SerializeToString())
+        Graph(Memory(graph_def("f", "f").SerializeToString()))
     with pytest.raises(FormatError, match="a function has no name"):
-        Graph(graph_def("").SerializeToString())
+        Graph(Memory(graph_def("").SerializeToString()))
     with pytest.raises(FormatError, match="GraphDef not parseable"):
-        Graph(b"\xff")
+        Graph(Memory(b"\xff"))
     with pytest.raises(FormatError, match="FunctionDefLibrary not parseable"):
-        Graph(bytes_field(2, bytes_field(2, b"\xff")))
+        Graph(Memory(bytes_field(2, bytes_field(2, b"\xff"))))
     with pytest.raises(FormatError, match="FunctionDef not parseable"):
-        Graph(bytes_field(2, bytes_field(1, bytes_field(1, b"\xff"))))
+        Graph(Memory(bytes_field(2, bytes_field(1, bytes_field(1, b"\xff")))))

@@ -30,6 +30,7 @@ from tfbundle.errors import BundleError, FormatError, UnsupportedError
 from tfbundle.graph.check import check_graph
 from tfbundle.graph.library import Graph
 from tfbundle.graph.models import NOT_FLOAT, TOGETHER, Model, Rewritten, settle
+from tfbundle.graph.sources import Memory
 from tfbundle.pb import message_class, parse_message
 
 
@@ -91,7 +92,7 @@ def test_fields_that_nobody_declares_pass_through() -> None:
 def test_message_in_pieces_is_read_as_one() -> None:
     """Protobuf lets a message come in pieces, which are merged."""
     parts = [saver_graph("a").SerializeToString(), meta_graph([node("more", "NoOp")]).SerializeToString()]
-    model = Model(b"".join(parts))
+    model = Model(Memory(b"".join(parts)))
     assert "a" in model.graph.main.nodes
     assert "more" in model.graph.main.nodes
     model.convert({"a"})
@@ -188,11 +189,11 @@ def test_any_damage_is_an_error_of_ours(seed: int) -> None:
         for _ in range(rng.randint(1, 4)):
             data[rng.randrange(len(data))] = rng.randrange(256)
         try:
-            model = Model(bytes(data))
+            model = Model(Memory(bytes(data)))
             limits(model, "ab")
             model.reduce({"b"})
             model.convert({"a"})
-            check_graph(Graph(written_model(model).graph_def.SerializeToString()))
+            check_graph(Graph(Memory(written_model(model).graph_def.SerializeToString())))
         except BundleError:
             pass
     assert time.monotonic() - start < 60

@@ -5,6 +5,7 @@ import pytest
 from tests.support.graphs import node, value
 from tfbundle.errors import FormatError
 from tfbundle.graph.nodes import Nodes
+from tfbundle.graph.sources import Memory
 from tfbundle.graph.wire import Spans, take_apart
 from tfbundle.pb import message_class, parse_message
 from tfbundle.storage.stream import Stream, whole
@@ -18,13 +19,13 @@ def nodes_of(*names: str) -> Nodes:
         start = len(data)
         data += node(name, "NoOp").SerializeToString()
         spans.append(start, len(data))
-    return Nodes(data, spans)
+    return Nodes(Memory(data), spans)
 
 
 def written(stream: Stream) -> list[str]:
     data = b"".join(stream.pieces())
     assert len(data) == stream.nbytes
-    (spans,) = take_apart("Graph", data, [(0, len(data))], [FIELD]).spans.values()
+    (spans,) = take_apart("Graph", Memory(data), [(0, len(data))], [FIELD]).spans.values()
     return [parse_message("NodeDef", data[start:end]).name for start, end in spans]
 
 
@@ -86,11 +87,11 @@ def test_order_and_contents() -> None:
 
 def test_what_is_no_node() -> None:
     with pytest.raises(FormatError, match="NodeDef not parseable"):
-        Nodes(b"\xff", Spans([(0, 1)]))
+        Nodes(Memory(b"\xff"), Spans([(0, 1)]))
     for name in ("a:1", "^a"):
         with pytest.raises(FormatError, match="cannot have this name"):
             nodes_of(name)
     with pytest.raises(FormatError, match="a node has no name"):
-        Nodes(b"", Spans([(0, 0)]))
+        Nodes(Memory(b""), Spans([(0, 0)]))
     with pytest.raises(FormatError, match="node 'a' of function 'g': two nodes have this name"):
-        Nodes(node("a", "NoOp").SerializeToString(), Spans([(0, 9), (0, 9)]), " of function 'g'")
+        Nodes(Memory(node("a", "NoOp").SerializeToString()), Spans([(0, 9), (0, 9)]), " of function 'g'")

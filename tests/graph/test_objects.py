@@ -10,6 +10,7 @@ from tfbundle.format.object_graph import SlotVariable, TrackableObject
 from tfbundle.graph.check import check_graph
 from tfbundle.graph.library import Graph
 from tfbundle.graph.objects import add_functions, can_convert, find_variables, hide_variables
+from tfbundle.graph.sources import Memory
 from tfbundle.pb import message_class
 
 KEY = "w/.ATTRIBUTES/VARIABLE_VALUE"
@@ -53,7 +54,7 @@ def test_references_to_nowhere() -> None:
 
 def test_functions_type_check_and_are_bound() -> None:
     message = saved_graph()
-    graph, saved = Graph(b""), message.object_graph_def
+    graph, saved = Graph(Memory(b"")), message.object_graph_def
     add_functions(graph, saved, {2})
     assert len(saved.nodes) == 6
     saveable = saved.nodes[2].saveable_objects[".TENSORS"]

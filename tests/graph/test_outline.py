@@ -16,6 +16,7 @@ from tfbundle.graph import outline
 from tfbundle.graph.constants import iter_content
 from tfbundle.graph.library import Graph
 from tfbundle.graph.outline import LARGE_NBYTES, Outline, read_outline
+from tfbundle.graph.sources import Memory
 from tfbundle.pb import message_class, parse_message
 from tfbundle.storage.local import LocalStorage
 from tfbundle.storage.stream import Stream
@@ -43,7 +44,7 @@ def whole(path: Path, found: Outline) -> bytes:
             name: Stream(content.nbytes, partial(iter_content, content, file))
             for name, content in found.contents.items()
         }
-        stream = Graph(found.data).stream(streams)
+        stream = Graph(Memory(found.data)).stream(streams)
         data = b"".join(stream.pieces())
     assert len(data) == stream.nbytes
     return data

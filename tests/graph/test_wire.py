@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.support.wire import bytes_field, fixed32_field, varint_field
 from tfbundle.errors import FormatError
 from tfbundle.graph import wire
+from tfbundle.graph.sources import Memory
 from tfbundle.graph.wire import Field, among, framed, read_field, take_apart
 from tfbundle.storage.stream import whole
 
@@ -16,7 +17,7 @@ ODD = varint_field(9, 300) + fixed32_field(8, 7) + b"\x39abcdefgh"  # field 7 ha
 
 
 def parts(data: bytes, *numbers: int) -> tuple[dict[int, list[bytes]], bytes]:
-    found = take_apart("Message", data, [(0, len(data))], numbers)
+    found = take_apart("Message", Memory(data), [(0, len(data))], numbers)
     return {number: [data[at:end] for at, end in spans] for number, spans in found.spans.items()}, found.rest
 
 
@@ -33,7 +34,7 @@ def test_field_of_another_wire_type_is_left() -> None:
 
 def test_message_in_several_places() -> None:
     data = b"??" + bytes_field(1, b"a") + b"??" + ODD + bytes_field(1, b"b")
-    spans, rest = take_apart("Message", data, [(2, 5), (7, len(data))], [1])
+    spans, rest = take_apart("Message", Memory(data), [(2, 5), (7, len(data))], [1])
     assert ([data[at:end] for at, end in spans[1]], rest) == ([b"a", b"b"], ODD)
 
 

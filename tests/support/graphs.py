@@ -7,6 +7,7 @@ from typing import Any
 
 from tfbundle.graph.library import Graph
 from tfbundle.graph.models import Model
+from tfbundle.graph.sources import Memory
 from tfbundle.pb import message_class, parse_message
 from tfbundle.storage.stream import Stream
 
@@ -90,7 +91,7 @@ def graph_of(*nodes: Any, functions: Iterable[Any] = ()) -> Graph:
     """Return a graph of nodes and functions."""
     message = message_class("GraphDef")(node=nodes)
     message.library.function.extend(functions)
-    return Graph(message.SerializeToString())
+    return Graph(Memory(message.SerializeToString()))
 
 
 def written(graph: Graph) -> Any:
@@ -100,7 +101,7 @@ def written(graph: Graph) -> Any:
 
 def model_of(message: Any) -> Model:
     """Return the model of a MetaGraphDef."""
-    return Model(message.SerializeToString())
+    return Model(Memory(message.SerializeToString()))
 
 
 def written_model(model: Model) -> Any:

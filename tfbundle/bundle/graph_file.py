@@ -9,6 +9,7 @@ from tfbundle.bundle.locate import check_not_pointer
 from tfbundle.errors import FormatError, UnsupportedError
 from tfbundle.format.meta_graph import MAX_GRAPH_NBYTES
 from tfbundle.storage.base import ReadableFile, Storage
+from tfbundle.storage.stream import Stream
 
 
 @contextmanager
@@ -17,7 +18,7 @@ def open_graph_file(path: str, storage: Storage) -> Iterator[ReadableFile]:
 
     Raises:
         BundleNotFoundError: there is none.
-        FormatError: a Git LFS pointer, or too large; or it changed in the meantime.
+        FormatError: a Git LFS pointer, or too large.
     """
     with closing(storage.open(path)) as file:
         check_not_pointer(file)
@@ -25,17 +26,28 @@ def open_graph_file(path: str, storage: Storage) -> Iterator[ReadableFile]:
             raise FormatError(f"{file.nbytes} bytes are too many for a graph, expected at most {MAX_GRAPH_NBYTES}")
         file.expect([(0, file.nbytes)])
         yield file
-        file.check_unchanged()
 
 
 def read_graph_file(path: str, storage: Storage) -> bytes:
     """Return what a file holds that is no larger than a graph can be.
 
     Raises:
-        BundleNotFoundError, FormatError: as ``open_graph_file``.
+        BundleNotFoundError, FormatError: as ``open_graph_file``; or it changed in the meantime.
     """
     with open_graph_file(path, storage) as file:
-        return file.read(0, file.nbytes)
+        data = file.read(0, file.nbytes)
+        file.check_unchanged()
+    return data
+
+
+def from_unchanged(file: ReadableFile, stream: Stream) -> Stream:
+    """Return a stream that is made of a file, and fails at its end if the file has changed since it was opened."""
+
+    def pieces() -> Iterator[bytes]:
+        yield from stream.pieces()
+        file.check_unchanged()
+
+    return Stream(stream.nbytes, pieces)
 
 
 @contextmanager

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfbundle.bundle.graph_file import blaming, read_graph_file
+from tfbundle.bundle.graph_file import blaming, from_unchanged, open_graph_file
 from tfbundle.bundle.leftovers import model_directory
 from tfbundle.bundle.locate import SAVED_MODEL_FILENAME
 from tfbundle.bundle.reader import BundleReader
@@ -24,12 +24,13 @@ from tfbundle.format.naming import META_SUFFIX, key_to_name
 from tfbundle.format.readable import plural
 from tfbundle.format.slices import parse_shape_and_slice, resolve_slice
 from tfbundle.graph.models import Model, Rewritten, settle
+from tfbundle.graph.sources import FileSource, Memory, Source, whole_stream
 from tfbundle.graph.strip import output_nodes, strip_training
 from tfbundle.graph.wire import Spans, among, framed, take_apart
 from tfbundle.reporting.graph_report import GraphReport, Kind
 from tfbundle.storage import paths
-from tfbundle.storage.base import Storage
-from tfbundle.storage.stream import Stream, joined, whole
+from tfbundle.storage.base import ReadableFile, Storage
+from tfbundle.storage.stream import Stream, joined
 from tfbundle.streaming.plan import Plan
 
 _ADVICE = "--graph leave converts the checkpoint alone"
@@ -50,15 +51,14 @@ class Companion:
     Args:
         kind: what file it is.
         path: where.
-        storage: likewise.
+        file: at that path; stays open until the graph is written.
         selection: whether training is taken out of it, and for which outputs.
 
     Raises:
-        BundleNotFoundError: there is no such file.
         FormatError: it is damaged.
     """
 
-    def __init__(self, kind: Kind, path: str, storage: Storage, selection: Selection = Selection()) -> None:
+    def __init__(self, kind: Kind, path: str, file: ReadableFile, selection: Selection = Selection()) -> None:
         self._selection = selection
         self._needed: set[str] | None = None  # names of the tensors that are left where training is taken out
         self._num_stripped = 0
@@ -66,11 +66,12 @@ class Companion:
         self._dropped: set[str] = set()  # names of the tensors that are no longer restored, for no other reason
         self.kind = kind
         self.path = path
+        self._file = file
+        self._source: Source = Memory(file.read(0, file.nbytes)) if paths.is_url(path) else FileSource(file)
         with _advising(path):
-            self._contents = read_graph_file(path, storage)
-            self._rest, self._places = b"", Spans([(0, len(self._contents))])
+            self._rest, self._places = b"", Spans([(0, file.nbytes)])
             if kind == "SavedModel":
-                self._rest, self._places = _find_graphs(self._contents)
+                self._rest, self._places = _find_graphs(self._source)
         self._models: list[Model] = []
         self._result: _Result | None = None
 
@@ -85,7 +86,7 @@ class Companion:
         if (decisions.dtypes[is_cast] != named_data_type("float16").number).any():
             raise ValueError("beside its graph, a checkpoint becomes float16 only; --graph leave converts it alone")
         with _advising(self.path):
-            self._models = self._models or [Model(self._contents, place, names.graph) for place in self._places]
+            self._models = self._models or [Model(self._source, place, names.graph) for place in self._places]
             decisions = self._strip(names, decisions)
             is_cast = decisions.are("cast")
             places = {name: at for at, name in enumerate(names) if is_cast[at]}
@@ -138,13 +139,17 @@ class Companion:
         done = Rewritten(*map(sum, zip(*steps, strict=True)))
         done = done._replace(num_removed=done.num_removed + self._num_stripped)
         if done == Rewritten():
-            return _Result(whole(self._contents), done)
+            return _Result(self._unchanged, done)
         graphs = [model.stream() for model in self._models]
         if self.kind == "SavedModel":
             graphs = [among(self._rest, _META_GRAPH, joined(*(framed(_META_GRAPH, graph) for graph in graphs)))]
         if graphs[0].nbytes > MAX_GRAPH_NBYTES:
             raise UnsupportedError(f"the graph would take more than {MAX_GRAPH_NBYTES} bytes")
-        return _Result(graphs[0], done)
+        return _Result(from_unchanged(self._file, graphs[0]), done)
+
+    @property
+    def _unchanged(self) -> Stream:
+        return from_unchanged(self._file, whole_stream(self._source))
 
     def place(self, prefix: str) -> str:
         """Return the path of the graph of a checkpoint with some prefix."""
@@ -155,7 +160,7 @@ class Companion:
     @property
     def contents(self) -> Stream:
         """The graph as it is to be written."""
-        return self._result.contents if self._result else whole(self._contents)
+        return self._result.contents if self._result else self._unchanged
 
     def notes(self, saved_nbytes: int) -> list[str]:
         """Return what the user should know.
@@ -184,7 +189,7 @@ class Companion:
             self.kind,
             self.path,
             target,
-            len(self._contents),
+            self._source.nbytes,
             self.contents.nbytes,
             done.num_casts,
             done.num_functions,
@@ -192,13 +197,33 @@ class Companion:
         )
 
 
-def _find_graphs(data: bytes) -> tuple[bytes, Spans]:
+@contextmanager
+def open_companion(kind: Kind, path: str, storage: Storage, selection: Selection = Selection()) -> Iterator[Companion]:
+    """Give a graph whose file is open while the block runs.
+
+    Args:
+        kind: what file it is.
+        path: where.
+        storage: likewise.
+        selection: as for ``Companion``.
+
+    Raises:
+        BundleNotFoundError: there is no such file.
+        FormatError: it is damaged.
+    """
+    with ExitStack() as stack:
+        with _advising(path):
+            file = stack.enter_context(open_graph_file(path, storage))
+        yield Companion(kind, path, file, selection)
+
+
+def _find_graphs(source: Source) -> tuple[bytes, Spans]:
     """Return what a SavedModel has beside graphs, and where these lie.
 
     Raises:
         FormatError: there are none, or far too many.
     """
-    parts = take_apart("SavedModel", data, [(0, len(data))], [_META_GRAPH])
+    parts = take_apart("SavedModel", source, [(0, source.nbytes)], [_META_GRAPH])
     places = parts.spans[_META_GRAPH]
     if not places:
         raise FormatError("not a SavedModel: no graph in it")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tfbundle.bundle.graph_file import blaming, open_graph_file
+from tfbundle.bundle.graph_file import blaming, from_unchanged, open_graph_file
 from tfbundle.bundle.target import IfExists, check_room, check_vacant
 from tfbundle.casting.half import HalfCaster
 from tfbundle.casting.policy import CastPolicy
@@ -23,6 +23,7 @@ from tfbundle.graph.check import check_graph
 from tfbundle.graph.constants import Constant, find_constants, insert_casts, iter_content
 from tfbundle.graph.library import Graph
 from tfbundle.graph.outline import Content, read_outline
+from tfbundle.graph.sources import Memory
 from tfbundle.reporting.graph_report import GraphReport
 from tfbundle.reporting.listed import ListedReports
 from tfbundle.reporting.report import CastReport, TensorReport
@@ -76,7 +77,7 @@ def halve_frozen(source: str, target: str, request: Request, options: RunOptions
     _check_place(source, path, options.if_exists, storage)
     with blaming(source), open_graph_file(source, storage) as file:
         data, contents = read_outline(file)
-        graph = Graph(data)
+        graph = Graph(Memory(data))
         if not len(graph.main.nodes):
             raise UnsupportedError("no graph: a .pb file that is converted holds a frozen GraphDef")
         check_graph(graph)
@@ -89,7 +90,7 @@ def halve_frozen(source: str, target: str, request: Request, options: RunOptions
             streams = _make_streams(chosen, names, contents, request.policy, file)
             stream = graph.stream(streams, {new: old for old, new in names.items()})
         if not options.dry_run:
-            _write(path, stream, storage)
+            _write(path, from_unchanged(file, stream), storage)
         report = GraphReport("frozen", source, path, file.nbytes, stream.nbytes, len(chosen))
     return _report(source, path, constants, stats, report, options)
 

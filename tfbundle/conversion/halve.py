@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 
 from tfbundle.bundle.locate import PathLike, is_frozen_graph, is_saved_model
@@ -92,20 +93,23 @@ def halve(
         from tfbundle.conversion.frozen import halve_frozen
 
         return halve_frozen(storage.admit(source), text, request, options, storage)
-    with open_bundle(source, storage=storage) as bundle:
+    with open_bundle(source, storage=storage) as bundle, ExitStack() as stack:
         if with_graph:
-            request = _add_graph(request, bundle, storage)
+            request = _add_graph(request, bundle, storage, stack)
         return cast_bundle(bundle, target_prefix(text, bundle.prefix, storage), request, options)
 
 
-def _add_graph(request: Request, bundle: BundleReader, storage: Storage) -> Request:
-    """Return the request with the graph beside a bundle, if there is one; then slices stay as the graph has them."""
+def _add_graph(request: Request, bundle: BundleReader, storage: Storage, stack: ExitStack) -> Request:
+    """Return the request with the graph beside a bundle, if there is one; then slices stay as the graph has them.
+
+    The file of the graph is open until ``stack`` is closed.
+    """
     path = bundle.prefix + META_SUFFIX
     if not storage.exists(path):
         if request.selection.strip_training:
             raise ValueError(f"--strip-training needs the graph of the checkpoint, and {path} is not there")
         return request
-    from tfbundle.conversion.companion import Companion
+    from tfbundle.conversion.companion import open_companion
 
-    graph = Companion("meta", path, storage, request.selection)
+    graph = stack.enter_context(open_companion("meta", path, storage, request.selection))
     return request._replace(graph=graph, layout=replace(request.layout, slices="keep"))

@@ -18,7 +18,7 @@ from tfbundle.bundle.opening import open_bundle
 from tfbundle.bundle.reader import BundleReader
 from tfbundle.bundle.target import IfExists, check_vacant
 from tfbundle.conversion.cast import cast_bundle
-from tfbundle.conversion.companion import Companion
+from tfbundle.conversion.companion import open_companion
 from tfbundle.conversion.request import Request
 from tfbundle.errors import BundleExistsError, FormatError, UnsupportedError
 from tfbundle.reporting.report import CastReport
@@ -65,10 +65,12 @@ def halve_saved_model(source: str, target: str, request: Request, options: RunOp
                 "--graph leave converts its checkpoint alone",
                 place,
             )
-    graph = Companion("SavedModel", paths.join(folder, SAVED_MODEL_FILENAME), storage, request.selection)
-    request = request._replace(graph=graph, layout=replace(request.layout, slices="keep"))
     _check_place(folder, target, options.if_exists, storage)
-    with open_bundle(paths.join(folder, _VARIABLES, _VARIABLES), storage=storage) as bundle:
+    with (
+        open_companion("SavedModel", paths.join(folder, SAVED_MODEL_FILENAME), storage, request.selection) as graph,
+        open_bundle(paths.join(folder, _VARIABLES, _VARIABLES), storage=storage) as bundle,
+    ):
+        request = request._replace(graph=graph, layout=replace(request.layout, slices="keep"))
         if options.dry_run or paths.is_url(target):
             report = _cast_into(target, bundle, request, folder, options)
         else:

@@ -73,7 +73,8 @@ def check_graph(bodies: Iterable[Body]) -> None:
 
     Example:
         >>> from tfbundle.graph.library import Graph
-        >>> check_graph(Graph(b""))
+        >>> from tfbundle.graph.sources import Memory
+        >>> check_graph(Graph(Memory(b"")))
     """
     for body in bodies:
         for edge in iter_edges(body):

@@ -14,6 +14,7 @@ from tfbundle.errors import FormatError
 from tfbundle.graph.bodies import Body
 from tfbundle.graph.nodes import Nodes
 from tfbundle.graph.ops import OpTable
+from tfbundle.graph.sources import Memory, Source
 from tfbundle.graph.wire import among, framed, take_apart
 from tfbundle.pb import parse_message
 from tfbundle.storage.stream import Stream, joined, whole
@@ -26,20 +27,16 @@ _NODE_DEF = 3  # of FunctionDef
 class _Place(NamedTuple):
     """Where a message lies."""
 
-    data: bytes
+    source: Source
     start: int
     end: int
-
-    @property
-    def bytes(self) -> bytes:
-        return self.data[self.start : self.end]
 
 
 class Graph:
     """A graph with its functions.
 
     Args:
-        data: bytes in which a GraphDef lies.
+        source: in which a GraphDef lies.
         places: where it does, in several places if it was written in pieces; the whole by default.
         own_ops: OpDefs that come with it.
 
@@ -51,18 +48,18 @@ class Graph:
         FormatError: no GraphDef; or two nodes of one body, or two functions, have the same name.
 
     Example:
-        >>> [body.name for body in Graph(b"")]
+        >>> [body.name for body in Graph(Memory(b""))]
         ['']
     """
 
     def __init__(
-        self, data: bytes, places: Iterable[tuple[int, int]] | None = None, own_ops: Iterable[Any] = ()
+        self, source: Source, places: Iterable[tuple[int, int]] | None = None, own_ops: Iterable[Any] = ()
     ) -> None:
-        everything = [(0, len(data))] if places is None else places
-        parts = take_apart("GraphDef", data, everything, (_NODE, _LIBRARY))
+        everything = [(0, source.nbytes)] if places is None else places
+        parts = take_apart("GraphDef", source, everything, (_NODE, _LIBRARY))
         parse_message("GraphDef", parts.rest)  # it has to be sound, too
         self._rest = parts.rest
-        library = take_apart("FunctionDefLibrary", data, parts.spans[_LIBRARY], [_FUNCTION])
+        library = take_apart("FunctionDefLibrary", source, parts.spans[_LIBRARY], [_FUNCTION])
         self._has_library = bool(parts.spans[_LIBRARY])
         self.library = parse_message("FunctionDefLibrary", library.rest)
         self._functions: dict[str, _Place] = {}
@@ -70,8 +67,8 @@ class Graph:
         self._changed: dict[str, Body] = {}
         self._seen: WeakValueDictionary[str, Body] = WeakValueDictionary()
         for place in library.spans[_FUNCTION]:
-            self._register(_Place(data, *place))
-        self.main = Body(Nodes(data, parts.spans[_NODE]), self._ops, None, self._remember)
+            self._register(_Place(source, *place))
+        self.main = Body(Nodes(source, parts.spans[_NODE]), self._ops, None, self._remember)
 
     def _register(self, place: _Place) -> None:
         name = _header(place).signature.name
@@ -102,9 +99,9 @@ class Graph:
         body = self._seen.get(name)
         if body is None:
             place = self._functions[name]
-            nodes = take_apart("FunctionDef", place.data, [place[1:]], [_NODE_DEF]).spans[_NODE_DEF]
+            nodes = take_apart("FunctionDef", place.source, [place[1:]], [_NODE_DEF]).spans[_NODE_DEF]
             owner = f" of function {name!r}"
-            body = Body(Nodes(place.data, nodes, owner), self._ops, _header(place), self._remember)
+            body = Body(Nodes(place.source, nodes, owner), self._ops, _header(place), self._remember)
             self._seen[name] = body
         return body
 
@@ -125,7 +122,7 @@ class Graph:
             message: a FunctionDef; its name is of no other.
         """
         data = message.SerializeToString(deterministic=True)
-        self._register(_Place(data, 0, len(data)))
+        self._register(_Place(Memory(data), 0, len(data)))
         self._remember(self.body(message.signature.name))
 
     def keep_functions(self, names: Collection[str]) -> None:
@@ -159,12 +156,12 @@ class Graph:
         body = self._changed.get(name)
         if body is None:
             place = self._functions[name]
-            return Stream(place.end - place.start, lambda: (place.bytes,))
+            return Stream(place.end - place.start, lambda: (place.source.read(place.start, place.end),))
         rest = body.function.SerializeToString(deterministic=True)
         return among(rest, _NODE_DEF, body.nodes.stream(_NODE_DEF))
 
 
 def _header(place: _Place) -> Any:
     """Return a FunctionDef without its nodes."""
-    rest = take_apart("FunctionDef", place.data, [place[1:]], [_NODE_DEF]).rest
+    rest = take_apart("FunctionDef", place.source, [place[1:]], [_NODE_DEF]).rest
     return parse_message("FunctionDef", rest)

@@ -19,6 +19,7 @@ from tfbundle.graph.objects import add_functions, can_convert, find_variables, h
 from tfbundle.graph.reduce import reduce_savers
 from tfbundle.graph.repair import repair_graph
 from tfbundle.graph.savers import SaverNode, find_savers
+from tfbundle.graph.sources import Source
 from tfbundle.graph.wire import among, framed, take_apart
 from tfbundle.pb import parse_message
 from tfbundle.storage.stream import Stream
@@ -53,7 +54,7 @@ class Model:
     """One graph with its savers and objects.
 
     Args:
-        data: bytes in which a MetaGraphDef lies.
+        source: in which a MetaGraphDef lies.
         place: where it starts and ends; the whole by default.
         objects: those of the checkpoint; empty for one of TF1.
 
@@ -66,13 +67,13 @@ class Model:
     """
 
     def __init__(
-        self, data: bytes, place: tuple[int, int] | None = None, objects: Sequence[TrackableObject] = ()
+        self, source: Source, place: tuple[int, int] | None = None, objects: Sequence[TrackableObject] = ()
     ) -> None:
-        parts = take_apart("MetaGraphDef", data, [place or (0, len(data))], [_GRAPH_DEF])
+        parts = take_apart("MetaGraphDef", source, [place or (0, source.nbytes)], [_GRAPH_DEF])
         if not parts.spans[_GRAPH_DEF]:
             raise FormatError("not a MetaGraphDef: no graph in it")
         self.message = parse_message("MetaGraphDef", parts.rest)
-        self.graph = Graph(data, parts.spans[_GRAPH_DEF], self.message.meta_info_def.stripped_op_list.op)
+        self.graph = Graph(source, parts.spans[_GRAPH_DEF], self.message.meta_info_def.stripped_op_list.op)
         check_graph(self.graph)
         self._objects = objects
 

@@ -15,6 +15,7 @@ from typing import Any
 from tfbundle.errors import FormatError
 from tfbundle.format.graph import label
 from tfbundle.graph.outline import encode_before
+from tfbundle.graph.sources import Source
 from tfbundle.graph.wire import Spans, head
 from tfbundle.pb import message_class, parse_message
 from tfbundle.storage.stream import Stream
@@ -26,27 +27,28 @@ class Nodes:
     """Nodes by name, in their order.
 
     Args:
-        data: bytes in which the NodeDefs lie.
-        spans: where.
+        source: in which the NodeDefs lie.
+        spans: where they do.
         owner: of what they are, as messages say it.
 
     Raises:
         FormatError: one is no NodeDef, or has a name that cannot be referred to, or two have the same.
 
     Example:
+        >>> from tfbundle.graph.sources import Memory
         >>> data = message_class("NodeDef")(name="a", op="NoOp").SerializeToString()
-        >>> nodes = Nodes(data, Spans([(0, len(data))]))
+        >>> nodes = Nodes(Memory(data), Spans([(0, len(data))]))
         >>> nodes["a"].op, [node.name for node in nodes]
         ('NoOp', ['a'])
     """
 
-    def __init__(self, data: bytes, spans: Spans, owner: str = "") -> None:
-        self._data = data
+    def __init__(self, source: Source, spans: Spans, owner: str = "") -> None:
+        self._source = source
         self._spans = spans
         self._new: dict[int, bytes] = {}  # those that were changed or added
         self._numbers: dict[str, int] = {}
         for number, (start, end) in enumerate(spans):
-            node = parse_message("NodeDef", data[start:end])
+            node = parse_message("NodeDef", source.read(start, end))
             if not node.name:
                 raise FormatError(f"a node{owner} has no name")
             if ":" in node.name or node.name.startswith("^"):
@@ -87,7 +89,7 @@ class Nodes:
         if number in self._new:
             return self._new[number]
         start, end = self._spans[number]
-        return self._data[start:end]
+        return self._source.read(start, end)
 
     def _parse(self, number: int) -> Any:
         return message_class("NodeDef").FromString(self._encoded(number))

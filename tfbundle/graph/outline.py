@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from tfbundle.errors import FormatError
-from tfbundle.graph.wire import BYTES, Field, head, read_field
+from tfbundle.graph.sources import FileSource
+from tfbundle.graph.wire import BYTES, Field, head, iter_fields
 from tfbundle.pb import message_class, parse_message
 from tfbundle.storage.base import ReadableFile
 
@@ -19,7 +19,6 @@ LARGE_NBYTES = 1 << 16
 
 _NODE = 1  # of GraphDef
 _TO_CONTENT = (5, 2, 8, 4)  # from NodeDef: attr, its value, tensor, tensor_content
-_MOST_HEAD_NBYTES = 20  # of a tag and a length
 _MOST_FIELDS = 1_000_000  # side by side; some microseconds each
 
 
@@ -92,30 +91,10 @@ def _is_large(field: Field) -> bool:
 
 
 def _iter_fields(file: ReadableFile, start: int, end: int) -> Iterator[Field]:
-    for _ in range(_MOST_FIELDS):
-        if start == end:
-            return
-        field = _read_field(file, start, end)
+    for count, field in enumerate(iter_fields("GraphDef", FileSource(file), start, end)):
+        if count == _MOST_FIELDS:
+            raise _OddError
         yield field
-        start = field.end
-    raise _OddError
-
-
-def _read_field(file: ReadableFile, start: int, end: int) -> Field:
-    """Return the field at an offset.
-
-    Raises:
-        FormatError: there is none, or it goes on beyond ``end``.
-    """
-    first = file.read(start, min(_MOST_HEAD_NBYTES, end - start))
-    try:
-        number, wire_type, _, body, stop = read_field(first, 0, len(first))
-    except FormatError as error:
-        raise FormatError(f"GraphDef not parseable: {error.reason} at byte {start}") from error
-    field = Field(number, wire_type, start, start + body, start + stop)
-    if field.end > end:
-        raise FormatError(f"GraphDef not parseable: the field at byte {start} has {field.end - end} bytes too many")
-    return field
 
 
 def _cut_out(file: ReadableFile, field: Field, path: tuple[int, ...]) -> tuple[bytes, Content | None]:

@@ -10,10 +10,12 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from tfbundle.errors import FormatError
+from tfbundle.graph.sources import Source
 from tfbundle.sstable.varint import decode_varint, encode_varint
 from tfbundle.storage.stream import Stream, joined, whole
 
 BYTES = 2
+_MOST_HEAD_NBYTES = 20  # of a tag and a length
 _VARINT, _FIXED_64, _FIXED_32 = 0, 1, 5
 MOST_FIELDS = 4_000_000  # side by side, some bytes of memory each; real graphs have some 100,000 nodes
 
@@ -103,12 +105,12 @@ def _read_number(data: bytes, at: int, end: int, bits: int) -> tuple[int, int]:
     return decode_varint(data, at, end, bits)
 
 
-def take_apart(name: str, data: bytes, places: Iterable[tuple[int, int]], numbers: Collection[int]) -> Parts:
-    r"""Take a message apart that lies in bytes, in several places if it was written in pieces.
+def take_apart(name: str, source: Source, places: Iterable[tuple[int, int]], numbers: Collection[int]) -> Parts:
+    r"""Take a message apart, which lies in several places if it was written in pieces.
 
     Args:
         name: of the message.
-        data: where it lies.
+        source: where it lies.
         places: where its pieces start and end.
         numbers: of the fields to tell apart, which are messages, strings or bytes.
 
@@ -116,7 +118,8 @@ def take_apart(name: str, data: bytes, places: Iterable[tuple[int, int]], number
         FormatError: no such message.
 
     Example:
-        >>> parts = take_apart("OpDef", b"\x0a\x01f\x88\x01\x01", [(0, 6)], [1])
+        >>> from tfbundle.graph.sources import Memory
+        >>> parts = take_apart("OpDef", Memory(b"\x0a\x01f\x88\x01\x01"), [(0, 6)], [1])
         >>> list(parts.spans[1]), parts.rest
         ([(2, 3)], b'\x88\x01\x01')
     """
@@ -125,33 +128,41 @@ def take_apart(name: str, data: bytes, places: Iterable[tuple[int, int]], number
     count = 0
     for start, end in places:
         taken = start
-        for field in _iter_fields(name, data, start, end):
+        for field in iter_fields(name, source, start, end):
             count += 1
             if count > MOST_FIELDS:
                 raise FormatError(f"{name}: more than {MOST_FIELDS} fields, expected fewer")
             if field.wire_type == BYTES and field.number in spans:
                 spans[field.number].append(field.body, field.end)
-                rest += data[taken : field.start]
+                rest += source.read(taken, field.start)
                 taken = field.end
-        rest += data[taken:end]
+        rest += source.read(taken, end)
     return Parts(spans, bytes(rest))
 
 
-def _iter_fields(name: str, data: bytes, start: int, end: int) -> Iterator[Field]:
+def iter_fields(name: str, source: Source, start: int, end: int) -> Iterator[Field]:
+    """Yield the fields of a message that lies between two places.
+
+    Args:
+        name: of the message.
+        source: where it lies.
+        start: where it starts.
+        end: where it ends.
+
+    Raises:
+        FormatError: no such message.
+    """
     while start < end:
-        field = _read_within(name, data, start, end)
-        yield field
-        start = field.end
-
-
-def _read_within(name: str, data: bytes, start: int, end: int) -> Field:
-    try:
-        field = read_field(data, start, end)
-    except FormatError as error:
-        raise FormatError(f"{name} not parseable: {error.reason} at byte {start}") from error
-    if field.end > end:
-        raise FormatError(f"{name} not parseable: the field at byte {start} has {field.end - end} bytes too many")
-    return field
+        first = source.read(start, min(start + _MOST_HEAD_NBYTES, end))
+        try:
+            number, wire_type, _, body, stop = read_field(first, 0, len(first))
+        except FormatError as error:
+            raise FormatError(f"{name} not parseable: {error.reason} at byte {start}") from error
+        if start + stop > end:
+            many = start + stop - end
+            raise FormatError(f"{name} not parseable: the field at byte {start} has {many} bytes too many")
+        yield Field(number, wire_type, start, start + body, start + stop)
+        start += stop
 
 
 def head(number: int, nbytes: int) -> bytes:
