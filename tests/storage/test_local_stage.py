@@ -12,7 +12,7 @@ import pytest
 from tfbundle.errors import BundleExistsError
 from tfbundle.storage.base import staging
 from tfbundle.storage.local import LocalStorage
-from tfbundle.storage.local_stage import LocalStage
+from tfbundle.storage.local_stage import LocalStage, LocalStagedFile
 
 STORAGE = LocalStorage()
 
@@ -589,3 +589,8 @@ def test_rename_that_takes_the_old_file_away_and_fails_is_tried_again(
     assert failed == [str(last)]
     assert last.read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["last"]
+
+
+def test_file_that_a_signal_kept_from_being_made_can_be_closed() -> None:
+    """As when it comes at the first line of ``__init__``; then ``__del__`` closes what is not there yet."""
+    LocalStagedFile.__new__(LocalStagedFile).close()

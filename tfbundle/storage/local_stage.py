@@ -42,7 +42,7 @@ class LocalStagedFile(OpenFile):
 
     def close(self) -> None:
         """Release the descriptor and the memory: of files that are closed there may be thousands."""
-        self._spare_buffers.clear()
+        self._spare_buffers = []  # also where a signal came before __init__ did anything
         super().close()
 
     def reserve(self, nbytes: int) -> None:
