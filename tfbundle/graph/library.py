@@ -31,6 +31,10 @@ class _Place(NamedTuple):
     start: int
     end: int
 
+    def read(self) -> Memory:
+        """Return the message alone: it is small, and looked at here and there."""
+        return Memory(self.source.read(self.start, self.end))
+
 
 class Graph:
     """A graph with its functions.
@@ -98,10 +102,10 @@ class Graph:
             return self.main
         body = self._seen.get(name)
         if body is None:
-            place = self._functions[name]
-            nodes = take_apart("FunctionDef", place.source, [place[1:]], [_NODE_DEF]).spans[_NODE_DEF]
-            owner = f" of function {name!r}"
-            body = Body(Nodes(place.source, nodes, owner), self._ops, _header(place), self._remember)
+            function = self._functions[name].read()
+            parts = take_apart("FunctionDef", function, [(0, function.nbytes)], [_NODE_DEF])
+            nodes = Nodes(function, parts.spans[_NODE_DEF], f" of function {name!r}")
+            body = Body(nodes, self._ops, parse_message("FunctionDef", parts.rest), self._remember)
             self._seen[name] = body
         return body
 
@@ -163,5 +167,5 @@ class Graph:
 
 def _header(place: _Place) -> Any:
     """Return a FunctionDef without its nodes."""
-    rest = take_apart("FunctionDef", place.source, [place[1:]], [_NODE_DEF]).rest
-    return parse_message("FunctionDef", rest)
+    function = place.read()
+    return parse_message("FunctionDef", take_apart("FunctionDef", function, [(0, function.nbytes)], [_NODE_DEF]).rest)
