@@ -7,10 +7,11 @@ import pytest
 
 from tests.support.handmade import HandmadeBundle, floats
 from tfbundle.bundle import graph_file
-from tfbundle.bundle.graph_file import blaming, read_graph_file
+from tfbundle.bundle.graph_file import blaming, from_unchanged, open_graph_file, read_graph_file
 from tfbundle.bundle.locate import is_frozen_graph, is_saved_model
 from tfbundle.errors import BundleNotFoundError, FormatError, UnsupportedError
 from tfbundle.storage.local import LocalStorage
+from tfbundle.storage.stream import whole
 
 
 def test_contents(tmp_path: Path) -> None:
@@ -28,6 +29,17 @@ def test_size_and_pointers_are_refused(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "g.pb").write_bytes(bytes(11))
     with pytest.raises(FormatError, match="11 bytes are too many for a graph, expected at most 10"):
         read_graph_file(str(tmp_path / "g.pb"), LocalStorage())
+
+
+def test_what_is_made_of_a_file_fails_if_that_changes(tmp_path: Path) -> None:
+    path = tmp_path / "g.pb"
+    path.write_bytes(b"graph")
+    with open_graph_file(str(path), LocalStorage()) as file:
+        stream = from_unchanged(file, whole(b"made"))
+        assert (stream.nbytes, b"".join(stream.pieces())) == (4, b"made")
+        path.write_bytes(b"another graph")
+        with pytest.raises(FormatError, match="changed"):
+            b"".join(stream.pieces())
 
 
 def test_errors_get_a_path_unless_they_have_one() -> None:
