@@ -111,7 +111,7 @@ def model_directory(prefix: str) -> str | None:
 
 def find_staged_models(folder: str | None, storage: Storage) -> list[StagedModel]:
     """Find what runs that make or replace a SavedModel's directory have beside it, or beside where it will be."""
-    if folder is None or paths.is_url(folder):  # where no SavedModel is written
+    if folder is None or paths.is_url(folder):  # a store has no directories to stage
         return []
     if paths.basename(folder) in _NAMELESS:
         folder = storage.absolute(folder)

@@ -139,7 +139,7 @@ class Companion:
         done = Rewritten(*map(sum, zip(*steps, strict=True)))
         done = done._replace(num_removed=done.num_removed + self._num_stripped)
         if done == Rewritten():
-            return _Result(self._unchanged, done)
+            return _Result(from_unchanged(self._file, whole_stream(self._source)), done)
         graphs = [model.stream() for model in self._models]
         if self.kind == "SavedModel":
             graphs = [among(self._rest, _META_GRAPH, joined(*(framed(_META_GRAPH, graph) for graph in graphs)))]
@@ -147,20 +147,11 @@ class Companion:
             raise UnsupportedError(f"the graph would take more than {MAX_GRAPH_NBYTES} bytes")
         return _Result(from_unchanged(self._file, graphs[0]), done)
 
-    @property
-    def _unchanged(self) -> Stream:
-        return from_unchanged(self._file, whole_stream(self._source))
-
     def place(self, prefix: str) -> str:
         """Return the path of the graph of a checkpoint with some prefix."""
         if self.kind == "meta":
             return prefix + META_SUFFIX
         return paths.join(model_directory(prefix) or "", SAVED_MODEL_FILENAME)
-
-    @property
-    def contents(self) -> Stream:
-        """The graph as it is to be written."""
-        return self._result.contents if self._result else self._unchanged
 
     def notes(self, saved_nbytes: int) -> list[str]:
         """Return what the user should know.
@@ -184,13 +175,13 @@ class Companion:
         Args:
             target: path of the new one.
         """
-        done = self._result.done if self._result else Rewritten()
+        contents, done = self._result or (None, Rewritten())
         return GraphReport(
             self.kind,
             self.path,
             target,
             self._source.nbytes,
-            self.contents.nbytes,
+            contents.nbytes if contents else self._source.nbytes,
             done.num_casts,
             done.num_functions,
             done.num_removed,

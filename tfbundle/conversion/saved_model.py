@@ -21,6 +21,7 @@ from tfbundle.conversion.cast import cast_bundle
 from tfbundle.conversion.companion import open_companion
 from tfbundle.conversion.request import Request
 from tfbundle.errors import BundleExistsError, FormatError, UnsupportedError
+from tfbundle.format.naming import SAVED_MODEL_PREFIX
 from tfbundle.reporting.report import CastReport
 from tfbundle.storage import paths
 from tfbundle.storage.base import Storage
@@ -68,7 +69,7 @@ def halve_saved_model(source: str, target: str, request: Request, options: RunOp
     _check_place(folder, target, options.if_exists, storage)
     with (
         open_companion("SavedModel", paths.join(folder, SAVED_MODEL_FILENAME), storage, request.selection) as graph,
-        open_bundle(paths.join(folder, _VARIABLES, _VARIABLES), storage=storage) as bundle,
+        open_bundle(paths.join(folder, SAVED_MODEL_PREFIX), storage=storage) as bundle,
     ):
         request = request._replace(graph=graph, layout=replace(request.layout, slices="keep"))
         if options.dry_run or paths.is_url(target):
@@ -97,7 +98,7 @@ def _cast_into(home: str, bundle: BundleReader, request: Request, folder: str, o
     storage = bundle.storage
     files = _find_files(folder, home, storage)
     old = [] if options.dry_run or not paths.is_url(home) else _list_old(home, storage)
-    report = cast_bundle(bundle, paths.join(home, _VARIABLES, _VARIABLES), request._replace(beside=files), options)
+    report = cast_bundle(bundle, paths.join(home, SAVED_MODEL_PREFIX), request._replace(beside=files), options)
     for path in old:
         if path not in files:
             storage.remove(path)

@@ -8,8 +8,9 @@ for a node, ``bodies`` which output each input reads, ``check`` compares the two
 ``models`` does it for a graph with savers, ``objects`` adds what the loader of TF2 needs, ``reduce`` lets savers leave
 tensors out, ``strip`` takes training out, ``constants`` is for frozen graphs.
 
-Graphs are large: ``wire`` finds the fields of messages without parsing them, ``nodes`` and ``library`` hold nodes and
-functions as bytes and parse those that are looked at, ``outline`` leaves large constants in their file.
+Graphs are large, and stay in their files, which ``sources`` reads: ``wire`` finds the fields of messages without
+parsing them, ``nodes`` and ``library`` parse the nodes and functions that are looked at, ``outline`` leaves out large
+constants.
 
 Source: TensorFlow ``core/framework/graph.proto``, ``op_def.proto``, ``function.proto``.
 """
